@@ -1,0 +1,119 @@
+#include "tensor/allocator.h"
+
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+#include <vector>
+
+#include "tensor/check.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define MT_CACHING_ALLOCATOR 0  // a cache would hide use-after-free from ASan
+#else
+#define MT_CACHING_ALLOCATOR 1
+#endif
+
+namespace mt {
+namespace {
+
+// Blocks above 64 KiB are rounded up to an eighth of a power of two and kept for reuse: training asks for the same
+// sizes every step, and fresh pages from the kernel cost more than the arithmetic done on them.
+class CpuAllocator final : public Allocator {
+ public:
+  void* allocate(std::size_t bytes) override {
+    const std::size_t size = rounded(bytes);
+    void* pointer = take_cached(size);
+    if (pointer == nullptr) pointer = std::aligned_alloc(64, size);
+    if (pointer == nullptr) {
+      release_cache();
+      pointer = std::aligned_alloc(64, size);
+    }
+    check(pointer != nullptr, "out of memory: {:.1f} MiB asked for with {:.1f} MiB in use; use smaller batches or bags",
+          static_cast<double>(bytes) / 0x1p20, static_cast<double>(live_.load()) / 0x1p20);
+    const std::size_t live = live_.fetch_add(size) + size;
+    std::size_t peak = peak_.load();
+    while (live > peak && !peak_.compare_exchange_weak(peak, live)) {
+    }
+    return pointer;
+  }
+
+  void deallocate(void* pointer, std::size_t bytes) noexcept override {
+    const std::size_t size = rounded(bytes);
+    live_.fetch_sub(size);
+    if (MT_CACHING_ALLOCATOR != 0 && size >= kCachedFrom) {
+      const std::lock_guard lock(mutex_);
+      if (cached_bytes_ + size <= kCacheLimit) {
+        bucket(size).push_back(pointer);
+        cached_bytes_ += size;
+        return;
+      }
+    }
+    std::free(pointer);
+  }
+
+  std::size_t live_bytes() const override { return live_.load(); }
+  std::size_t peak_bytes() const override { return peak_.load(); }
+  void reset_peak() override { peak_.store(live_.load()); }
+
+ private:
+  static constexpr std::size_t kCachedFrom = std::size_t{1} << 16;
+  static constexpr std::size_t kCacheLimit = std::size_t{1} << 30;
+
+  static std::size_t rounded(std::size_t bytes) {
+    if (bytes < kCachedFrom) return (bytes + 64) / 64 * 64;
+    const std::size_t step = std::bit_floor(bytes) / 8;
+    return (bytes + step - 1) / step * step;
+  }
+
+  std::vector<void*>& bucket(std::size_t size) {
+    const std::size_t power = static_cast<std::size_t>(std::bit_width(size));
+    return buckets_[power * 8 + (size >> (power - 4) & 7U)];
+  }
+
+  void* take_cached(std::size_t size) {
+    if (size < kCachedFrom) return nullptr;
+    const std::lock_guard lock(mutex_);
+    auto& blocks = bucket(size);
+    if (blocks.empty()) return nullptr;
+    void* pointer = blocks.back();
+    blocks.pop_back();
+    cached_bytes_ -= size;
+    return pointer;
+  }
+
+  void release_cache() {
+    const std::lock_guard lock(mutex_);
+    for (auto& blocks : buckets_) {
+      for (void* pointer : blocks) std::free(pointer);
+      blocks.clear();
+    }
+    cached_bytes_ = 0;
+  }
+
+  std::mutex mutex_;
+  std::array<std::vector<void*>, 65 * 8> buckets_;
+  std::size_t cached_bytes_ = 0;
+  std::atomic<std::size_t> live_{0};
+  std::atomic<std::size_t> peak_{0};
+};
+
+std::array<Allocator*, 3>& registry() {
+  static auto* cpu = new CpuAllocator;  // outlives every static tensor
+  static std::array<Allocator*, 3> allocators{cpu, nullptr, nullptr};
+  return allocators;
+}
+
+}  // namespace
+
+Allocator& allocator(Device device) {
+  Allocator* found = registry()[static_cast<std::size_t>(device)];
+  check(found != nullptr, "device {}: not part of this build", name_of(device));
+  return *found;
+}
+
+void register_allocator(Device device, Allocator* allocator) { registry()[static_cast<std::size_t>(device)] = allocator; }
+
+}  // namespace mt
