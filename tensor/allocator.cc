@@ -19,8 +19,8 @@
 namespace mt {
 namespace {
 
-// Blocks above 64 KiB are rounded up to an eighth of a power of two and kept for reuse: training asks for the same
-// sizes every step, and fresh pages from the kernel cost more than the arithmetic done on them.
+// Blocks above 64 KiB are rounded up to an eighth of a power of two and kept for reuse: training asks for the
+// same sizes every step, and fresh pages from the kernel cost more than the arithmetic done on them.
 class CpuAllocator final : public Allocator {
  public:
   void* allocate(std::size_t bytes) override {
@@ -31,7 +31,8 @@ class CpuAllocator final : public Allocator {
       release_cache();
       pointer = std::aligned_alloc(64, size);
     }
-    check(pointer != nullptr, "out of memory: {:.1f} MiB asked for with {:.1f} MiB in use; use smaller batches or bags",
+    check(pointer != nullptr,
+          "out of memory: {:.1f} MiB asked for with {:.1f} MiB in use; use smaller batches or bags",
           static_cast<double>(bytes) / 0x1p20, static_cast<double>(live_.load()) / 0x1p20);
     const std::size_t live = live_.fetch_add(size) + size;
     std::size_t peak = peak_.load();
@@ -114,6 +115,8 @@ Allocator& allocator(Device device) {
   return *found;
 }
 
-void register_allocator(Device device, Allocator* allocator) { registry()[static_cast<std::size_t>(device)] = allocator; }
+void register_allocator(Device device, Allocator* allocator) {
+  registry()[static_cast<std::size_t>(device)] = allocator;
+}
 
 }  // namespace mt

@@ -11,7 +11,8 @@ namespace mt {
 class Allocator {
  public:
   virtual ~Allocator() = default;
-  /// At least `bytes` bytes, aligned to 64; never null. Throws Error when there is no memory, naming the size.
+  /// At least `bytes` bytes, aligned to 64; never null. Throws Error when there is no memory, naming the
+  /// size.
   virtual void* allocate(std::size_t bytes) = 0;
   virtual void deallocate(void* pointer, std::size_t bytes) noexcept = 0;
   /// Bytes handed out now, and the most since the last reset_peak().

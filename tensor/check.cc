@@ -2,6 +2,8 @@
 
 namespace mt {
 
-void throw_error(fmt::string_view format, fmt::format_args arguments) { throw Error(fmt::vformat(format, arguments)); }
+void throw_error(fmt::string_view format, fmt::format_args arguments) {
+  throw Error(fmt::vformat(format, arguments));
+}
 
 }  // namespace mt

@@ -9,10 +9,12 @@
 namespace mt {
 
 /// The one exception type. Its text is one line that names the operation or file, what was wrong
-/// (shape, offset, tag) and what to do about it. Programs print it behind `error: ` and leave with `exit_code()`.
+/// (shape, offset, tag) and what to do about it. Programs print it behind `error: ` and leave with
+/// `exit_code()`.
 class Error : public std::runtime_error {
  public:
-  explicit Error(const std::string& message, int exit_code = 1) : std::runtime_error(message), exit_code_(exit_code) {}
+  explicit Error(const std::string& message, int exit_code = 1)
+      : std::runtime_error(message), exit_code_(exit_code) {}
   /// 1 error, 2 wrong usage, 130 interrupted.
   int exit_code() const noexcept { return exit_code_; }
 

@@ -6,7 +6,8 @@
 
 namespace mt {
 
-/// cpu: SIMD kernels. cuda: the .cu kernels on an NVIDIA GPU. simt: the same .cu kernels on the SIMT machine (kernels/simt).
+/// cpu: SIMD kernels. cuda: the .cu kernels on an NVIDIA GPU. simt: the same .cu kernels on the SIMT machine
+/// (kernels/simt).
 enum class Device : uint8_t { cpu, cuda, simt };
 
 const char* name_of(Device device);

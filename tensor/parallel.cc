@@ -7,9 +7,13 @@
 
 namespace mt {
 
-int thread_count() { return omp_get_max_threads(); }
+int thread_count() {
+  return omp_get_max_threads();
+}
 
-void set_thread_count(int threads) { omp_set_num_threads(std::max(threads, 1)); }
+void set_thread_count(int threads) {
+  omp_set_num_threads(std::max(threads, 1));
+}
 
 void parallel_for(int64_t items, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
   grain = std::max<int64_t>(grain, 1);

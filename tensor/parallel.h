@@ -1,6 +1,6 @@
 #pragma once
-// The only door to threads for computation. Work is split over outputs, never over a sum, so that results are bitwise
-// the same for any number of threads.
+// The only door to threads for computation. Work is split over outputs, never over a sum, so that results are
+// bitwise the same for any number of threads.
 
 #include <cstdint>
 #include <functional>
@@ -11,8 +11,9 @@ namespace mt {
 int thread_count();
 void set_thread_count(int threads);
 
-/// Calls body(begin, end) for consecutive ranges of at most `grain` items that cover [0, items), each once, from several
-/// threads in no particular order. An exception in a range is rethrown here. Runs serially when called from within itself.
+/// Calls body(begin, end) for consecutive ranges of at most `grain` items that cover [0, items), each once,
+/// from several threads in no particular order. An exception in a range is rethrown here. Runs serially when
+/// called from within itself.
 void parallel_for(int64_t items, int64_t grain, const std::function<void(int64_t, int64_t)>& body);
 
 }  // namespace mt

@@ -65,7 +65,8 @@ float RandomStream::gamma(float shape) {
     const double t = 1.0 + c * x;
     if (t <= 0) continue;
     const double v = t * t * t;
-    if (std::log(1.0 - uniform_double()) < 0.5 * x * x + d - d * v + d * std::log(v)) return static_cast<float>(d * v);
+    if (std::log(1.0 - uniform_double()) < 0.5 * x * x + d - d * v + d * std::log(v))
+      return static_cast<float>(d * v);
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
-// Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
-// A stream is named by what it is for, never by thread, order or time, so every result can be repeated.
+// Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+// SC 2011). A stream is named by what it is for, never by thread, order or time, so every result can be
+// repeated.
 
 #include <array>
 #include <cstdint>
@@ -10,7 +11,18 @@
 namespace mt {
 
 /// What random numbers are used for; streams of different purposes never share a number.
-enum class Purpose : uint32_t { init, shuffle, pairs, augment, dropout, mining, bootstrap, split, phantom, test };
+enum class Purpose : uint32_t {
+  init,
+  shuffle,
+  pairs,
+  augment,
+  dropout,
+  mining,
+  bootstrap,
+  split,
+  phantom,
+  test
+};
 
 /// One Philox4x32-10 block: 128 random bits from a 128-bit counter and a 64-bit key.
 std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);

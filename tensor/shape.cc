@@ -29,7 +29,8 @@ int64_t Shape::numel() const {
 
 std::string Shape::str() const {
   std::string text = "(";
-  for (int i = 0; i < rank_; ++i) text += (i != 0 ? "," : "") + std::to_string(dims_[static_cast<std::size_t>(i)]);
+  for (int i = 0; i < rank_; ++i)
+    text += (i != 0 ? "," : "") + std::to_string(dims_[static_cast<std::size_t>(i)]);
   return text + ")";
 }
 

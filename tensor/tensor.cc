@@ -28,7 +28,9 @@ int normalised(int dim, const Shape& shape, const char* what) {
 Storage::Storage(std::size_t bytes, Device device)
     : data_(allocator(device).allocate(bytes)), bytes_(bytes), device_(device) {}
 
-Storage::~Storage() { allocator(device_).deallocate(data_, bytes_); }
+Storage::~Storage() {
+  allocator(device_).deallocate(data_, bytes_);
+}
 
 void Storage::bump_version(const char* writer) {
   version_.fetch_add(1, std::memory_order_relaxed);
@@ -37,7 +39,8 @@ void Storage::bump_version(const char* writer) {
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
   Tensor tensor;
-  tensor.storage_ = std::make_shared<Storage>(static_cast<std::size_t>(shape.numel()) * size_of(dtype), device);
+  tensor.storage_ =
+      std::make_shared<Storage>(static_cast<std::size_t>(shape.numel()) * size_of(dtype), device);
   tensor.shape_ = shape;
   tensor.strides_ = row_major(shape);
   tensor.dtype_ = dtype;
@@ -51,20 +54,20 @@ Tensor Tensor::view_of(std::shared_ptr<Storage> storage, int64_t offset, const S
   Tensor tensor;
   const auto elements = static_cast<int64_t>(storage->bytes() / size_of(dtype));
   int64_t last = offset;
-  check(offset >= 0 && offset <= elements, "tensor {}: offset {} is outside of its storage of {} elements", shape.str(),
-        offset, elements);
+  check(offset >= 0 && offset <= elements, "tensor {}: offset {} is outside of its storage of {} elements",
+        shape.str(), offset, elements);
   for (int i = 0; i < shape.rank(); ++i) {
     const int64_t stride = strides[static_cast<std::size_t>(i)];
     check(stride >= 0, "tensor {}: negative stride {}", shape.str(), stride);
     tensor.strides_[static_cast<std::size_t>(i)] = stride;
     if (shape[i] > 1 && stride > 0) {
-      check(stride <= (elements - last) / (shape[i] - 1), "tensor {}: reaches outside of its storage of {} elements",
-            shape.str(), elements);
+      check(stride <= (elements - last) / (shape[i] - 1),
+            "tensor {}: reaches outside of its storage of {} elements", shape.str(), elements);
       last += stride * (shape[i] - 1);
     }
   }
-  check(shape.numel() == 0 || last < elements, "tensor {}: reaches outside of its storage of {} elements", shape.str(),
-        elements);
+  check(shape.numel() == 0 || last < elements, "tensor {}: reaches outside of its storage of {} elements",
+        shape.str(), elements);
   tensor.storage_ = std::move(storage);
   tensor.offset_ = offset;
   tensor.shape_ = shape;
@@ -72,7 +75,9 @@ Tensor Tensor::view_of(std::shared_ptr<Storage> storage, int64_t offset, const S
   return tensor;
 }
 
-int64_t Tensor::stride(int i) const { return strides_[static_cast<std::size_t>(normalised(i, shape_, "stride"))]; }
+int64_t Tensor::stride(int i) const {
+  return strides_[static_cast<std::size_t>(normalised(i, shape_, "stride"))];
+}
 
 Device Tensor::device() const {
   check(defined(), "tensor: undefined");
@@ -112,15 +117,16 @@ Tensor Tensor::view(std::span<const int64_t> dims) const {
   }
   Tensor result = *this;
   result.shape_ = Shape(std::span<const int64_t>(sizes));
-  check(result.numel() == numel(), "view: tensor {} does not have the elements of {}", shape_.str(), result.shape_.str());
+  check(result.numel() == numel(), "view: tensor {} does not have the elements of {}", shape_.str(),
+        result.shape_.str());
   result.strides_ = row_major(result.shape_);
   return result;
 }
 
 Tensor Tensor::slice(int dim, int64_t begin, int64_t end) const {
   const int d = normalised(dim, shape_, "slice");
-  check(0 <= begin && begin <= end && end <= shape_[d], "slice: [{}, {}) of dimension {} of tensor {}", begin, end, dim,
-        shape_.str());
+  check(0 <= begin && begin <= end && end <= shape_[d], "slice: [{}, {}) of dimension {} of tensor {}", begin,
+        end, dim, shape_.str());
   std::vector<int64_t> sizes(shape_.dims().begin(), shape_.dims().end());
   sizes[static_cast<std::size_t>(d)] = end - begin;
   Tensor result = *this;
@@ -131,7 +137,8 @@ Tensor Tensor::slice(int dim, int64_t begin, int64_t end) const {
 
 Tensor Tensor::select(int dim, int64_t index) const {
   const int d = normalised(dim, shape_, "select");
-  check(0 <= index && index < shape_[d], "select: index {} of dimension {} of tensor {}", index, dim, shape_.str());
+  check(0 <= index && index < shape_[d], "select: index {} of dimension {} of tensor {}", index, dim,
+        shape_.str());
   std::vector<int64_t> sizes;
   Tensor result = *this;
   result.strides_ = {};
@@ -146,7 +153,8 @@ Tensor Tensor::select(int dim, int64_t index) const {
 }
 
 Tensor Tensor::permute(std::initializer_list<int> order) const {
-  check(static_cast<int>(order.size()) == rank(), "permute: {} dimensions named for tensor {}", order.size(), shape_.str());
+  check(static_cast<int>(order.size()) == rank(), "permute: {} dimensions named for tensor {}", order.size(),
+        shape_.str());
   std::vector<int64_t> sizes;
   Tensor result = *this;
   unsigned seen = 0;
@@ -167,7 +175,8 @@ Tensor Tensor::transpose(int a, int b) const {
   std::vector<int64_t> sizes(shape_.dims().begin(), shape_.dims().end());
   Tensor result = *this;
   std::swap(sizes[static_cast<std::size_t>(first)], sizes[static_cast<std::size_t>(second)]);
-  std::swap(result.strides_[static_cast<std::size_t>(first)], result.strides_[static_cast<std::size_t>(second)]);
+  std::swap(result.strides_[static_cast<std::size_t>(first)],
+            result.strides_[static_cast<std::size_t>(second)]);
   result.shape_ = Shape(std::span<const int64_t>(sizes));
   return result;
 }
@@ -177,7 +186,8 @@ Tensor Tensor::expand(const Shape& shape) const {
   Tensor result = *this;
   for (int i = 0; i < rank(); ++i) {
     if (shape[i] == shape_[i]) continue;
-    check(shape_[i] == 1, "expand: tensor {} to {}: only dimensions of size 1 can be repeated", shape_.str(), shape.str());
+    check(shape_[i] == 1, "expand: tensor {} to {}: only dimensions of size 1 can be repeated", shape_.str(),
+          shape.str());
     result.strides_[static_cast<std::size_t>(i)] = 0;
   }
   result.shape_ = shape;

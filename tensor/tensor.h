@@ -14,8 +14,9 @@
 
 namespace mt {
 
-/// A block of memory that several tensors may view. `version` counts writes through mutable access by operations that
-/// announce them (autograd compares it to find values that were overwritten after they were saved).
+/// A block of memory that several tensors may view. `version` counts writes through mutable access by
+/// operations that announce them (autograd compares it to find values that were overwritten after they were
+/// saved).
 class Storage {
  public:
   Storage(std::size_t bytes, Device device);
@@ -39,7 +40,8 @@ class Storage {
   const char* last_writer_ = "nobody";
 };
 
-/// A strided view of a storage. Copying a Tensor copies the handle, never the elements. Strides count elements.
+/// A strided view of a storage. Copying a Tensor copies the handle, never the elements. Strides count
+/// elements.
 class Tensor {
  public:
   /// No storage; defined() is false.
@@ -73,10 +75,12 @@ class Tensor {
   /// Elements between the storage's start and this view's first element.
   int64_t offset() const { return offset_; }
 
-  /// First element. Throws when T is not the tensor's dtype. Elements of a cuda tensor must not be read by the host.
+  /// First element. Throws when T is not the tensor's dtype. Elements of a cuda tensor must not be read by
+  /// the host.
   template <typename T>
   T* data() const {
-    check(dtype_of<T> == dtype_, "tensor {}: is {}, used as {}", shape_.str(), name_of(dtype_), name_of(dtype_of<T>));
+    check(dtype_of<T> == dtype_, "tensor {}: is {}, used as {}", shape_.str(), name_of(dtype_),
+          name_of(dtype_of<T>));
     return static_cast<T*>(raw());
   }
   void* raw() const;
@@ -95,7 +99,9 @@ class Tensor {
 
   // Views: same storage, no copy.
   /// Same elements in another shape; the tensor must be contiguous. One dimension may be -1.
-  Tensor view(std::initializer_list<int64_t> dims) const { return view(std::span(dims.begin(), dims.size())); }
+  Tensor view(std::initializer_list<int64_t> dims) const {
+    return view(std::span(dims.begin(), dims.size()));
+  }
   Tensor view(std::span<const int64_t> dims) const;
   Tensor view(const Shape& shape) const { return view(shape.dims()); }
   /// Elements [begin, end) along dimension `dim`.
@@ -119,7 +125,8 @@ class Tensor {
 
 template <typename T>
 Tensor Tensor::of(std::span<const T> values, const Shape& shape) {
-  check(static_cast<int64_t>(values.size()) == shape.numel(), "tensor {}: {} values given", shape.str(), values.size());
+  check(static_cast<int64_t>(values.size()) == shape.numel(), "tensor {}: {} values given", shape.str(),
+        values.size());
   Tensor tensor = empty(shape, dtype_of<T>);
   tensor.copy_from_host(values.data(), values.size_bytes());
   return tensor;

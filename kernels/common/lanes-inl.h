@@ -1,5 +1,6 @@
-// Sixteen logical float lanes on top of Highway, whatever the register width, so that sums have the same order under
-// AVX2 and AVX-512. Included once per instruction set, inside a file that uses foreach_target.h: hence no `#pragma once`.
+// Sixteen logical float lanes on top of Highway, whatever the register width, so that sums have the same
+// order under AVX2 and AVX-512. Included once per instruction set, inside a file that uses foreach_target.h:
+// hence no `#pragma once`.
 
 #if defined(MT_KERNELS_COMMON_LANES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MT_KERNELS_COMMON_LANES_INL_H_
@@ -21,7 +22,8 @@ namespace mt::HWY_NAMESPACE {
 
 inline constexpr int64_t kLanes = 16;
 
-/// Operations on 16 floats. Width (4, 8 or 16) is a compile-time constant of the target; loops over registers unroll.
+/// Operations on 16 floats. Width (4, 8 or 16) is a compile-time constant of the target; loops over registers
+/// unroll.
 struct Lanes {
   using D = hwy::HWY_NAMESPACE::CappedTag<float, kLanes>;
   using V = hwy::HWY_NAMESPACE::Vec<D>;
@@ -34,10 +36,14 @@ struct Lanes {
     V v3;
     template <int I>
     HWY_INLINE V& at() {
-      if constexpr (I == 0) return v0;
-      else if constexpr (I == 1) return v1;
-      else if constexpr (I == 2) return v2;
-      else return v3;
+      if constexpr (I == 0)
+        return v0;
+      else if constexpr (I == 1)
+        return v1;
+      else if constexpr (I == 2)
+        return v2;
+      else
+        return v3;
     }
     template <int I>
     HWY_INLINE const V& at() const {
@@ -76,7 +82,8 @@ struct Lanes {
   }
   static HWY_INLINE void store(const Value& v, float* p, int64_t n) {
     if (HWY_LIKELY(n >= kLanes)) {
-      each([&](auto i) HWY_ATTR { hwy::HWY_NAMESPACE::StoreU(v.template at<i.value>(), D(), p + i.value * kWidth); });
+      each([&](auto i)
+               HWY_ATTR { hwy::HWY_NAMESPACE::StoreU(v.template at<i.value>(), D(), p + i.value * kWidth); });
       return;
     }
     HWY_ALIGN float buffer[kLanes];
@@ -84,11 +91,11 @@ struct Lanes {
     for (int64_t i = 0; i < n; ++i) p[i] = buffer[i];
   }
 
-#define MT_LANES_BINARY(name, Op)                                                                    \
-  static HWY_INLINE Value name(const Value& a, const Value& b) {                                     \
-    return make([&](auto i) HWY_ATTR {                                                               \
-      return hwy::HWY_NAMESPACE::Op(a.template at<i.value>(), b.template at<i.value>());             \
-    });                                                                                              \
+#define MT_LANES_BINARY(name, Op)                                                        \
+  static HWY_INLINE Value name(const Value& a, const Value& b) {                         \
+    return make([&](auto i) HWY_ATTR {                                                   \
+      return hwy::HWY_NAMESPACE::Op(a.template at<i.value>(), b.template at<i.value>()); \
+    });                                                                                  \
   }
   MT_LANES_BINARY(add, Add)
   MT_LANES_BINARY(sub, Sub)
@@ -101,7 +108,8 @@ struct Lanes {
   /// a*b + c; fused where the instruction set has it.
   static HWY_INLINE Value mul_add(const Value& a, const Value& b, const Value& c) {
     return make([&](auto i) HWY_ATTR {
-      return hwy::HWY_NAMESPACE::MulAdd(a.template at<i.value>(), b.template at<i.value>(), c.template at<i.value>());
+      return hwy::HWY_NAMESPACE::MulAdd(a.template at<i.value>(), b.template at<i.value>(),
+                                        c.template at<i.value>());
     });
   }
   static HWY_INLINE Value exp(const Value& a) {

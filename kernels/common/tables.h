@@ -1,9 +1,9 @@
 #pragma once
-// How the tables of the cuda and simt copies of an operation are found. The .cu file registers its table when it is
-// linked in; the front door of the operation (in OP_cpu.cc) asks here for every device but the cpu.
+// How the tables of the cuda and simt copies of an operation are found. The .cu file registers its table when
+// it is linked in; the front door of the operation (in OP_cpu.cc) asks here for every device but the cpu.
 
-#include <array>
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "tensor/check.h"
@@ -20,7 +20,9 @@ std::array<const Table*, 3>& device_tables() {
 /// Puts a backend's table in its place; used once, by a static object in each .cu file.
 template <typename Table>
 struct RegisterTable {
-  RegisterTable(Device device, const Table& table) { device_tables<Table>()[static_cast<std::size_t>(device)] = &table; }
+  RegisterTable(Device device, const Table& table) {
+    device_tables<Table>()[static_cast<std::size_t>(device)] = &table;
+  }
 };
 
 template <typename Table>

@@ -61,7 +61,9 @@ namespace {
 HWY_EXPORT(SoftmaxForwardRow);
 HWY_EXPORT(SoftmaxBackwardRow);
 
-int64_t rows_per_range(int64_t columns) { return std::max<int64_t>(1, 16384 / columns); }
+int64_t rows_per_range(int64_t columns) {
+  return std::max<int64_t>(1, 16384 / columns);
+}
 
 void forward(const float* x, float* y, int64_t rows, int64_t columns, Stream) {
   const auto row = HWY_DYNAMIC_DISPATCH(SoftmaxForwardRow);

@@ -17,7 +17,8 @@ struct Case {
 };
 
 // One element, below, at and above 16 lanes, several warps, empty, and logits far beyond exp's range.
-constexpr Case kCases[] = {{1, 1, 1}, {3, 5, 4}, {2, 16, 1}, {4, 33, 20}, {7, 257, 3}, {0, 8, 1}, {2, 1000, 300}};
+constexpr Case kCases[] = {{1, 1, 1},   {3, 5, 4}, {2, 16, 1},    {4, 33, 20},
+                           {7, 257, 3}, {0, 8, 1}, {2, 1000, 300}};
 
 class SoftmaxTest : public testing::KernelTest {};
 
@@ -31,7 +32,8 @@ TEST_P(SoftmaxTest, ForwardAgreesWithReference) {
     softmax<float>(device()).forward(in.data(), out.data(), c.rows, c.columns, nullptr);
     // softmax.md: relative error u (8 + C + 2 max|x - m|); results below float's range may flush to 0.
     const double relative = testing::kRoundoff * (8 + static_cast<double>(c.columns) + 4 * c.range);
-    testing::expect_within(out.host(), want, [&](std::size_t i) { return want[i] * relative + 0x1p-126; }, "y");
+    testing::expect_within(
+        out.host(), want, [&](std::size_t i) { return want[i] * relative + 0x1p-126; }, "y");
   }
 }
 
@@ -43,8 +45,9 @@ TEST_P(SoftmaxTest, BackwardAgreesWithReference) {
     softmax<double>(Device::cpu).forward(testing::widened(x).data(), y.data(), c.rows, c.columns, nullptr);
     const std::vector<float> y32(y.begin(), y.end());
     std::vector<double> want(x.size());
-    softmax<double>(Device::cpu).backward(testing::widened(y32).data(), testing::widened(dy).data(), want.data(), c.rows,
-                                          c.columns, nullptr);
+    softmax<double>(Device::cpu)
+        .backward(testing::widened(y32).data(), testing::widened(dy).data(), want.data(), c.rows, c.columns,
+                  nullptr);
     Buffer<float> y_in(y32, device());
     Buffer<float> dy_in(dy, device());
     Buffer<float> dx(c.rows * c.columns, device());
@@ -52,7 +55,10 @@ TEST_P(SoftmaxTest, BackwardAgreesWithReference) {
     // |dy| <= 1 and the y of a row sum to 1, so the sum of |dy y| is at most 1.
     testing::expect_within(
         dx.host(), want,
-        [&](std::size_t i) { return testing::kRoundoff * y32[i] * (static_cast<double>(c.columns) + 5) + 0x1p-126; }, "dx");
+        [&](std::size_t i) {
+          return testing::kRoundoff * y32[i] * (static_cast<double>(c.columns) + 5) + 0x1p-126;
+        },
+        "dx");
   }
 }
 

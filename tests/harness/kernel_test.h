@@ -1,5 +1,6 @@
 #pragma once
-// What every OP_test.cc uses: the devices to run on, guarded buffers, seeded inputs, and comparison by error bound.
+// What every OP_test.cc uses: the devices to run on, guarded buffers, seeded inputs, and comparison by error
+// bound.
 
 #include <gtest/gtest.h>
 
@@ -29,8 +30,8 @@ class KernelTest : public ::testing::TestWithParam<Device> {
 /// Copies between host memory and a device buffer; plain memcpy for cpu and simt.
 void copy_bytes(void* target, const void* source, std::size_t bytes, Device device);
 
-/// Device memory of n elements between two guard zones, filled with NaN (or 0xFF bytes). The destructor fails the test
-/// when a guard was written.
+/// Device memory of n elements between two guard zones, filled with NaN (or 0xFF bytes). The destructor fails
+/// the test when a guard was written.
 template <typename T>
 class Buffer {
  public:
@@ -45,7 +46,8 @@ class Buffer {
   ~Buffer() {
     copy_bytes(host_.data(), raw_, host_.size() * sizeof(T), device_);
     for (std::size_t i = 0; i < kGuard; ++i) {
-      EXPECT_TRUE(untouched(host_[i]) && untouched(host_[host_.size() - 1 - i])) << "a kernel wrote outside of its output";
+      EXPECT_TRUE(untouched(host_[i]) && untouched(host_[host_.size() - 1 - i]))
+          << "a kernel wrote outside of its output";
     }
     allocator(device_).deallocate(raw_, host_.size() * sizeof(T));
   }
@@ -81,13 +83,14 @@ std::vector<float> uniform_values(int64_t n, uint64_t seed, float low = -1.0F, f
 std::vector<float> integer_values(int64_t n, uint64_t seed, int limit);
 std::vector<double> widened(const std::vector<float>& values);
 
-/// Checks |got − want| <= bound(i) for every element with `!(err <= bound)`, so that NaN fails (NaN where the reference
-/// has NaN, and equal infinities, pass). Bounds come from roundoff, reduction length and conditioning, never from tuning.
-void expect_within(std::span<const float> got, std::span<const double> want, const std::function<double(std::size_t)>& bound,
-                   const std::string& what);
+/// Checks |got − want| <= bound(i) for every element with `!(err <= bound)`, so that NaN fails (NaN where the
+/// reference has NaN, and equal infinities, pass). Bounds come from roundoff, reduction length and
+/// conditioning, never from tuning.
+void expect_within(std::span<const float> got, std::span<const double> want,
+                   const std::function<double(std::size_t)>& bound, const std::string& what);
 /// The same with one relative bound, in units of roundoff, on each element's own magnitude plus `floor`.
-void expect_relative(std::span<const float> got, std::span<const double> want, double roundoffs, const std::string& what,
-                     double floor = 0);
+void expect_relative(std::span<const float> got, std::span<const double> want, double roundoffs,
+                     const std::string& what, double floor = 0);
 /// Bitwise equality.
 void expect_same_bits(std::span<const float> a, std::span<const float> b, const std::string& what);
 
@@ -112,6 +115,6 @@ std::vector<Device> devices_with() {
 
 }  // namespace mt::testing
 
-#define MT_ON_EVERY_DEVICE(suite, ...)                                                                           \
+#define MT_ON_EVERY_DEVICE(suite, ...)                                                                    \
   INSTANTIATE_TEST_SUITE_P(Devices, suite, ::testing::ValuesIn(mt::testing::devices_with<__VA_ARGS__>()), \
                            mt::testing::device_test_name)

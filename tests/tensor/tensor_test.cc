@@ -87,7 +87,8 @@ TEST(ParallelTest, CoversEveryItemOnceAndRethrows) {
     for (int64_t i = begin; i < end; ++i) ++counts[static_cast<std::size_t>(i)];
   });
   for (const auto& count : counts) EXPECT_EQ(count.load(), 1);
-  EXPECT_THROW(parallel_for(100, 1, [](int64_t begin, int64_t) { check(begin != 57, "item {}", begin); }), Error);
+  EXPECT_THROW(parallel_for(100, 1, [](int64_t begin, int64_t) { check(begin != 57, "item {}", begin); }),
+               Error);
 }
 
 }  // namespace

@@ -1,0 +1,59 @@
+# Thin front to Meson. `make demo` and `make test` install what they need first (scripts/setup.sh says what it does).
+#
+#   make          release build; programs in bin/          make verify   sanitizers: the slow evidence
+#   make demo     the whole method on a phantom, a report  make bench    build and run the benchmark programs
+#   make test     build and run all tests                  make format   rewrite sources with clang-format
+#   make clean    remove build folders and bin/            make lint     format check, dialect lint, clang-tidy
+
+BUILD := build
+MESON_FLAGS ?=
+
+.PHONY: all setup demo test verify verify-asan verify-tsan bench format format-check lint clean
+
+all: setup $(BUILD)/build.ninja
+	@ninja -C $(BUILD) --quiet
+	@mkdir -p bin && for p in train predict slide; do [ ! -e $(BUILD)/train/$$p ] || ln -sf ../$(BUILD)/train/$$p bin/$$p; done
+
+setup:
+	@scripts/setup.sh build
+
+$(BUILD)/build.ninja: | setup
+	@meson setup $(BUILD) $(MESON_FLAGS) >$(BUILD)-setup.log 2>&1 || { cat $(BUILD)-setup.log; rm -f $(BUILD)-setup.log; exit 1; }
+	@mv $(BUILD)-setup.log $(BUILD)/
+
+demo: all
+	@bin/train --data phantom --run runs/demo
+
+test: all
+	@python3 tests/run_tests.py $(BUILD)
+
+# The slow evidence. Each pass has its own build folder.
+verify: verify-asan verify-tsan
+
+verify-asan: setup
+	@[ -e build-asan/build.ninja ] || meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 >/dev/null
+	@ninja -C build-asan --quiet
+	@ASAN_OPTIONS=detect_stack_use_after_return=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 python3 tests/run_tests.py build-asan
+
+verify-tsan:
+	@scripts/setup.sh verify
+	@[ -e build-tsan/build.ninja ] || CC=clang CXX=clang++ meson setup build-tsan -Db_sanitize=thread -Db_lundef=false -Doptimization=1 >/dev/null
+	@ninja -C build-tsan --quiet
+	@scripts/with_archer.sh python3 tests/run_tests.py build-tsan
+
+bench: all
+	@python3 bench/run_bench.py $(BUILD)
+
+format:
+	@scripts/setup.sh lint
+	@git ls-files '*.h' '*.cc' '*.cu' | xargs clang-format -i
+
+format-check:
+	@scripts/setup.sh lint
+	@git ls-files '*.h' '*.cc' '*.cu' | xargs clang-format --dry-run --Werror
+
+lint: all format-check
+	@python3 scripts/lint.py $(BUILD)
+
+clean:
+	rm -rf $(BUILD) build-asan build-tsan bin

@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""Lint: the kernel dialect and the order of the floors, then clang-tidy over every file of the build. Usage: lint.py BUILD"""
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FLOORS = {"tensor": 0, "wsi": 1, "kernels": 1, "autograd": 2, "models": 3, "train": 4}
+MAY_USE = {  # folder -> folders whose headers it may include
+    "tensor": {"tensor"},
+    "wsi": {"tensor", "wsi"},
+    "kernels": {"tensor", "kernels"},
+    "autograd": {"tensor", "kernels", "autograd"},
+    "models": {"tensor", "kernels", "autograd", "models"},
+    "train": {"tensor", "wsi", "kernels", "autograd", "models", "train"},
+}
+
+
+def upward_includes():
+    """Lines `file:line: includes …` that reach a floor above; tests of an operation may use tests/harness."""
+    found = []
+    for folder, allowed in MAY_USE.items():
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.suffix not in (".h", ".cc", ".cu"):
+                continue
+            for number, line in enumerate(path.read_text().splitlines(), 1):
+                if not line.startswith('#include "'):
+                    continue
+                target = line.split('"')[1].split("/")[0]
+                if target in FLOORS and target not in allowed:
+                    found.append(f"{path.relative_to(ROOT)}:{number}: includes {target}/, which lies above {folder}/")
+                if target == "tests" and not path.name.endswith("_test.cc"):
+                    found.append(f"{path.relative_to(ROOT)}:{number}: includes tests/")
+    return found
+
+
+def forbidden_words():
+    found = []
+    words = ("TODO", "FIX" + "ME", "XX" + "X", "HACK")
+    listed = subprocess.run(["git", "ls-files", "*.h", "*.cc", "*.cu", "*.py", "*.sh"], cwd=ROOT, capture_output=True, text=True)
+    for name in listed.stdout.split():
+        if name == "scripts/lint.py":
+            continue
+        for number, line in enumerate((ROOT / name).read_text().splitlines(), 1):
+            if any(word in line for word in words):
+                found.append(f"{name}:{number}: unfinished work is named in an issue, not in the code")
+    return found
+
+
+def clang_tidy(build):
+    database = json.loads((build / "compile_commands.json").read_text())
+    files = sorted({str((Path(e["directory"]) / e["file"]).resolve()) for e in database if e["file"].endswith(".cc")})
+    files = [f for f in files if Path(f).is_relative_to(ROOT) and not Path(f).is_relative_to(build.resolve())]
+
+    def run(name):
+        result = subprocess.run(["clang-tidy", "--quiet", "-p", str(build), name], capture_output=True, text=True)
+        return name, result.returncode, result.stdout
+
+    failed = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for name, code, output in pool.map(run, files):
+            if code != 0:
+                failed.append(str(Path(name).relative_to(ROOT)))
+                print(output)
+    print(f"lint: clang-tidy read {len(files)} files, {len(failed)} with findings")
+    return failed
+
+
+def main():
+    build = Path(sys.argv[1] if len(sys.argv) > 1 else "build")
+    problems = upward_includes() + forbidden_words()
+    for problem in problems:
+        print(problem)
+    failed = clang_tidy(build)
+    return 1 if problems or failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
