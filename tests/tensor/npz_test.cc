@@ -1,0 +1,58 @@
+#include "tensor/io/npz.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace mt {
+namespace {
+
+std::string npy(const std::string& dict, const std::string& data) {
+  std::string content = "\x93NUMPY";
+  content += {'\1', '\0', static_cast<char>(dict.size()), '\0'};
+  return content + dict + data;
+}
+
+TEST(NpzTest, ReadsGoldenArraysOfSeveralTypes) {
+  const NpzFile file(MT_GOLDEN_DIR "/generator_check.npz");
+  EXPECT_TRUE(file.has("hv_seed1_stream0_16"));
+  EXPECT_FALSE(file.has("absent"));
+  const Tensor values = file["hv_seed1_stream0_16"];  // (16)
+  EXPECT_EQ(values.shape(), Shape({16}));
+  const Tensor bits = file["hbits_seed1_stream0_16"];  // (16), uint64
+  for (int64_t i = 0; i < 16; ++i) {
+    // hv is made of the upper 40 bits (the golden data's README).
+    const auto upper = static_cast<int64_t>(static_cast<uint64_t>(bits.data<int64_t>()[i]) >> 40);
+    EXPECT_EQ(values.data<float>()[i], static_cast<float>(upper - (1 << 23)) * 0x1p-23F);
+  }
+  const NpzFile odd(MT_GOLDEN_DIR "/odd_expected.npz");
+  EXPECT_EQ(odd["i64_0d"].rank(), 0);
+  EXPECT_EQ(odd["empty"].shape(), Shape({0, 3}));
+  EXPECT_EQ(odd["bool"].dtype(), DType::boolean);
+  EXPECT_EQ(odd["f16"].dtype(), DType::f16);
+}
+
+TEST(NpzTest, FortranOrderIsTransposed) {
+  const std::string data("\1\2\3\4\5\6", 6);
+  const Tensor c = parse_npy(npy("{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3), }", data), "c");
+  const Tensor f = parse_npy(npy("{'descr': '|u1', 'fortran_order': True, 'shape': (2, 3), }", data), "f");
+  EXPECT_EQ(std::vector<uint8_t>(c.span<uint8_t>().begin(), c.span<uint8_t>().end()),
+            (std::vector<uint8_t>{1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(std::vector<uint8_t>(f.span<uint8_t>().begin(), f.span<uint8_t>().end()),
+            (std::vector<uint8_t>{1, 3, 5, 2, 4, 6}));
+}
+
+TEST(NpzTest, RefusesWhatItCannotRepresent) {
+  EXPECT_THROW(parse_npy(npy("{'descr': '>f4', 'fortran_order': False, 'shape': (1,), }", "abcd"), "x"),
+               Error);
+  EXPECT_THROW(parse_npy(npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", "abcd"), "x"),
+               Error);
+  EXPECT_THROW(parse_npy(npy("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", "abcd"), "x"),
+               Error);
+  EXPECT_THROW(parse_npy("\x93NUMPY", "x"), Error);
+  EXPECT_THROW(NpzFile("/nonexistent.npz"), Error);
+  EXPECT_THROW(NpzFile(MT_GOLDEN_DIR "/generator_check.npz")["absent"], Error);
+}
+
+}  // namespace
+}  // namespace mt
