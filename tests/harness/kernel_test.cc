@@ -1,5 +1,7 @@
 #include "tests/harness/kernel_test.h"
 
+#include <bit>
+
 namespace mt::testing {
 
 void copy_bytes(void* target, const void* source, std::size_t bytes, Device) {
@@ -54,7 +56,7 @@ void expect_relative(std::span<const float> got, std::span<const double> want, d
 void expect_same_bits(std::span<const float> a, std::span<const float> b, const std::string& what) {
   ASSERT_EQ(a.size(), b.size()) << what;
   for (std::size_t i = 0; i < a.size(); ++i) {
-    ASSERT_EQ(std::memcmp(&a[i], &b[i], sizeof(float)), 0)
+    ASSERT_EQ(std::bit_cast<uint32_t>(a[i]), std::bit_cast<uint32_t>(b[i]))
         << what << "[" << i << "]: " << a[i] << " and " << b[i];
   }
 }
