@@ -1,0 +1,64 @@
+#pragma once
+// Optimizer steps over one flat arena of parameters, and the gradient's norm. Formulas and cost:
+// optimizer.md.
+
+#include <cstdint>
+
+#include "kernels/common/stream.h"
+#include "tensor/device.h"
+
+namespace mt {
+
+/// torch.optim.SGD's update.
+struct SgdRule {
+  double learning_rate = 0.01;
+  double momentum = 0;
+  double dampening = 0;
+  double weight_decay = 0;
+  bool nesterov = false;  // needs momentum > 0 and dampening 0
+};
+
+/// torch.optim.Adam's update, or AdamW's where `decoupled`.
+struct AdamRule {
+  double learning_rate = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0;
+  bool decoupled =
+      false;  // the weight decay shrinks the parameter (AdamW), instead of being added to the gradient
+  bool amsgrad = false;
+};
+
+struct GradientNorm {
+  double norm = 0;     // Euclidean
+  bool finite = true;  // false when any element is infinite or NaN; norm is then not a number to use
+};
+
+/// The factor that clips a gradient of this norm to max_norm: min(1, max_norm / (norm + 1e-6)), as torch
+/// does.
+double clip_factor(double norm, double max_norm);
+
+/// All arrays: (n), n >= 0, no aliasing. `step` counts from 1. The gradient is multiplied by gradient_scale
+/// first.
+template <typename T>
+struct Optimizer {
+  /// velocity: (n), or null when momentum is 0. At step 1 it is written, not read.
+  void (*sgd)(T* parameters, const T* gradients, T* velocity, int64_t n, int64_t step, double gradient_scale,
+              const SgdRule& rule, Stream stream);
+  /// first_moment, second_moment: (n), zero before step 1; largest_second_moment: (n), zero before step 1,
+  /// null without amsgrad.
+  void (*adam)(T* parameters, const T* gradients, T* first_moment, T* second_moment, T* largest_second_moment,
+               int64_t n, int64_t step, double gradient_scale, const AdamRule& rule, Stream stream);
+  /// Sums of squares in double over fixed chunks, added in their order.
+  GradientNorm (*gradient_norm)(const T* gradients, int64_t n, Stream stream);
+};
+
+template <typename T>
+const Optimizer<T>& optimizer(Device device);
+template <>
+const Optimizer<float>& optimizer<float>(Device device);
+template <>
+const Optimizer<double>& optimizer<double>(Device device);
+
+}  // namespace mt

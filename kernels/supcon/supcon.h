@@ -1,0 +1,54 @@
+#pragma once
+// Supervised contrastive loss without the rows × rows matrix. Math, error bound and cost: supcon.md.
+
+#include <cstdint>
+
+#include "kernels/common/stream.h"
+#include "tensor/device.h"
+
+namespace mt {
+
+/// Which pairs of the same label count as positives. Labels of 0 are negatives, all others positives.
+enum class PairMode : uint8_t { all, positives, negatives };
+
+/// One batch of L2-normalised rows and the rules that pair them. With s_ij = z_i·z_j / temperature:
+///   A(i) = every column j but i itself and but the uncertain ones: the contrast of anchor i
+///   P(i) = columns in A(i) that are positives of i
+///   loss = mean over anchors of −(temperature / base_temperature) · mean over p in P(i) of (s_ip − lse_i),
+///   lse_i = log sum over A(i) of exp(s_ia), plus 1e-10 inside the log when `uncertain` is given.
+/// An anchor without positives contributes 0 to the sum and still counts in the mean.
+/// For SimCLR's NT-Xent the labels are the images' numbers.
+template <typename T>
+struct SupConBatch {
+  const T* z = nullptr;                     // (rows, width)
+  const int32_t* labels = nullptr;          // (rows); null only with positive_pairs
+  const uint8_t* uncertain = nullptr;       // (rows) or null; nonzero: never a column, still an anchor
+  const uint8_t* positive_pairs = nullptr;  // (images, images) or null: (a,b) nonzero = b is a positive of a
+  int64_t images = 0;                       // with positive_pairs: row r shows image r % images
+  int64_t rows = 0;
+  int64_t anchors = 0;  // rows [0, anchors) are anchors: all of them, or one view of each image
+  int64_t width = 0;
+  PairMode pair_mode = PairMode::all;  // must be `all` with positive_pairs
+  double temperature = 0.07;
+  double base_temperature = 0.07;
+};
+
+/// Needs 1 <= anchors <= rows and width >= 1. NaN in z makes the loss NaN. Memory O(rows · width).
+template <typename T>
+struct SupCon {
+  /// lse, positive_sum (sum of s_ip over P(i)), positive_count (|P(i)|): (anchors). loss: (1)
+  void (*forward)(const SupConBatch<T>& batch, T* lse, T* positive_sum, int32_t* positive_count, T* loss,
+                  Stream stream);
+  /// dloss: (1). dz: (rows, width), written in full.
+  void (*backward)(const SupConBatch<T>& batch, const T* lse, const int32_t* positive_count, const T* dloss,
+                   T* dz, Stream stream);
+};
+
+template <typename T>
+const SupCon<T>& supcon(Device device);
+template <>
+const SupCon<float>& supcon<float>(Device device);
+template <>
+const SupCon<double>& supcon<double>(Device device);
+
+}  // namespace mt
