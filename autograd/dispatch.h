@@ -1,0 +1,32 @@
+#pragma once
+// From a tensor's dtype to the template argument of a kernel table.
+
+#include <utility>
+
+#include "kernels/common/stream.h"
+#include "tensor/tensor.h"
+
+namespace mt {
+
+/// Rules run on the default queue of the device.
+inline constexpr Stream kDefaultStream = nullptr;
+
+/// Calls f.operator()<float>() or <double>(): by_dtype(x.dtype(), "softmax", [&]<typename T>() { … }).
+/// float runs on the tensor's device; double is the reference, on the CPU.
+template <typename F>
+decltype(auto) by_dtype(DType dtype, const char* operation, F&& f) {
+  check(dtype == DType::f32 || dtype == DType::f64, "{}: computes in f32 or f64, not in {}", operation,
+        name_of(dtype));
+  if (dtype == DType::f64) return std::forward<F>(f).template operator()<double>();
+  return std::forward<F>(f).template operator()<float>();
+}
+
+/// A contiguous tensor of the same dtype and device.
+inline Tensor empty_like(const Tensor& tensor) {
+  return Tensor::empty(tensor.shape(), tensor.dtype(), tensor.device());
+}
+inline Tensor empty_like(const Tensor& tensor, const Shape& shape) {
+  return Tensor::empty(shape, tensor.dtype(), tensor.device());
+}
+
+}  // namespace mt

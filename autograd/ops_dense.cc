@@ -1,0 +1,139 @@
+// Rules of matrix products and convolution.
+
+#include "autograd/dispatch.h"
+#include "autograd/ops.h"
+#include "kernels/conv2d/conv2d.h"
+#include "kernels/reduce/reduce.h"
+
+namespace mt::ops {
+namespace {
+
+/// op(a) op(b) → (m,n), all contiguous.
+Tensor product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, int64_t m, int64_t n,
+               int64_t k) {
+  const Tensor c = empty_like(a, Shape{m, n});
+  by_dtype(a.dtype(), "matmul", [&]<typename T>() {
+    mt::gemm<T>(a.device())
+        .multiply(transpose_a, transpose_b, m, n, k, a.data<T>(), a.dim(1), b.data<T>(), b.dim(1), T{0},
+                  c.data<T>(), n, {}, kDefaultStream);
+  });
+  return c;
+}
+
+/// dy · act'(y)
+Tensor through_activation(GemmActivation kind, const Tensor& dy, const Tensor& y) {
+  if (kind == GemmActivation::none) return dy;
+  const Tensor g = empty_like(dy);
+  const ActivationKind same = kind == GemmActivation::relu ? ActivationKind::relu : ActivationKind::tanh;
+  by_dtype(dy.dtype(), "linear", [&]<typename T>() {
+    mt::activation<T>(dy.device())
+        .backward(same, y.data<T>(), dy.data<T>(), g.data<T>(), dy.numel(), kDefaultStream);
+  });
+  return g;
+}
+
+Tensor sum_of_rows(const Tensor& x) {
+  const Tensor y = empty_like(x, Shape{x.dim(1)});
+  by_dtype(x.dtype(), "linear", [&]<typename T>() {
+    mt::reduce<T>(x.device()).column_sum(x.data<T>(), y.data<T>(), x.dim(0), x.dim(1), kDefaultStream);
+  });
+  return y;
+}
+
+}  // namespace
+
+Variable linear(const Variable& x, const Variable& weight, const Variable& bias, GemmActivation activation) {
+  check(x.rank() == 2 && weight.rank() == 2 && x.dim(1) == weight.dim(1) && x.dtype() == weight.dtype() &&
+            (!bias.defined() || (bias.shape() == Shape{weight.dim(0)} && bias.dtype() == x.dtype())),
+        "linear: x {} {}, weight {} {}, bias {} do not match", name_of(x.dtype()), x.shape().str(),
+        name_of(weight.dtype()), weight.shape().str(), bias.defined() ? bias.shape().str() : "(none)");
+  const int64_t rows = x.dim(0);
+  const int64_t in = x.dim(1);
+  const int64_t out = weight.dim(0);
+  const Tensor y = empty_like(x.value(), Shape{rows, out});  // (N,O)
+  by_dtype(x.dtype(), "linear", [&]<typename T>() {
+    const GemmEpilogue<T> epilogue{bias.defined() ? bias.value().data<T>() : nullptr, activation};
+    mt::gemm<T>(x.device())
+        .multiply(false, true, rows, out, in, x.value().data<T>(), in, weight.value().data<T>(), in, T{0},
+                  y.data<T>(), out, epilogue, kDefaultStream);
+  });
+  std::vector<Variable> inputs{x, weight};
+  if (bias.defined()) inputs.push_back(bias);
+  const Saved kept_y = activation == GemmActivation::none ? Saved() : Saved(y, "linear");
+  return record("linear", y, inputs,
+                [activation, kept_y, x = Saved(x.value(), "linear"), w = Saved(weight.value(), "linear")](
+                    const Tensor& dy, const Wanted& wanted) {
+                  const Tensor g =  // (N,O)
+                      activation == GemmActivation::none ? dy
+                                                         : through_activation(activation, dy, kept_y.get());
+                  const int64_t n = g.dim(0);
+                  const int64_t o = g.dim(1);
+                  const int64_t i = x.get().dim(1);
+                  Gradients gradients(wanted.size());
+                  if (wanted[0]) gradients[0] = product(g, false, w.get(), false, n, i, o);  // (N,I)
+                  if (wanted[1]) gradients[1] = product(g, true, x.get(), false, o, i, n);   // (O,I)
+                  if (wanted.size() > 2 && wanted[2]) gradients[2] = sum_of_rows(g);         // (O)
+                  return gradients;
+                });
+}
+
+Variable matmul(const Variable& a, const Variable& b, bool transpose_a, bool transpose_b) {
+  check(a.rank() == 2 && b.rank() == 2 && a.dtype() == b.dtype() &&
+            a.dim(transpose_a ? 0 : 1) == b.dim(transpose_b ? 1 : 0),
+        "matmul: {} {}{} times {} {}{} do not match", name_of(a.dtype()), a.shape().str(),
+        transpose_a ? " transposed" : "", name_of(b.dtype()), b.shape().str(),
+        transpose_b ? " transposed" : "");
+  const int64_t m = a.dim(transpose_a ? 1 : 0);
+  const int64_t k = a.dim(transpose_a ? 0 : 1);
+  const int64_t n = b.dim(transpose_b ? 0 : 1);
+  const Tensor y = product(a.value(), transpose_a, b.value(), transpose_b, m, n, k);  // (M,N)
+  return record("matmul", y, {a, b},
+                [=, a = Saved(a.value(), "matmul"), b = Saved(b.value(), "matmul")](const Tensor& dy,
+                                                                                    const Wanted& wanted) {
+                  Gradients gradients(2);
+                  if (wanted[0]) {
+                    gradients[0] = transpose_a ? product(b.get(), transpose_b, dy, true, k, m, n)     // (K,M)
+                                               : product(dy, false, b.get(), !transpose_b, m, k, n);  // (M,K)
+                  }
+                  if (wanted[1]) {
+                    gradients[1] = transpose_b ? product(dy, true, a.get(), transpose_a, n, k, m)     // (N,K)
+                                               : product(a.get(), !transpose_a, dy, false, k, n, m);  // (K,N)
+                  }
+                  return gradients;
+                });
+}
+
+Variable conv2d(const Variable& x, const Variable& weight, int64_t stride, int64_t padding) {
+  check(x.rank() == 4 && weight.rank() == 4 && x.dim(3) == weight.dim(3) && x.dtype() == weight.dtype(),
+        "conv2d: x (N,H,W,C) = {} {} and weight (K,R,S,C) = {} {} do not match", name_of(x.dtype()),
+        x.shape().str(), name_of(weight.dtype()), weight.shape().str());
+  const Conv2dShape shape{x.dim(0),      x.dim(1),      x.dim(2), x.dim(3), weight.dim(0),
+                          weight.dim(1), weight.dim(2), stride,   padding};
+  check_conv2d_shape(shape);
+  const Tensor y = empty_like(x.value(), Shape{shape.n, shape.out_h(), shape.out_w(), shape.k});  // (N,P,Q,K)
+  by_dtype(x.dtype(), "conv2d", [&]<typename T>() {
+    mt::conv2d<T>(x.device())
+        .forward(x.value().data<T>(), weight.value().data<T>(), y.data<T>(), shape, kDefaultStream);
+  });
+  return record("conv2d", y, {x, weight},
+                [shape, x = Saved(x.value(), "conv2d"), w = Saved(weight.value(), "conv2d")](
+                    const Tensor& dy, const Wanted& wanted) {
+                  Gradients gradients(2);
+                  by_dtype(dy.dtype(), "conv2d", [&]<typename T>() {
+                    const auto& kernels = mt::conv2d<T>(dy.device());
+                    if (wanted[0]) {
+                      gradients[0] = empty_like(x.get());  // (N,H,W,C)
+                      kernels.backward_data(dy.data<T>(), w.get().data<T>(), gradients[0].data<T>(), shape,
+                                            kDefaultStream);
+                    }
+                    if (wanted[1]) {
+                      gradients[1] = empty_like(w.get());  // (K,R,S,C)
+                      kernels.backward_weights(x.get().data<T>(), dy.data<T>(), gradients[1].data<T>(), shape,
+                                               kDefaultStream);
+                    }
+                  });
+                  return gradients;
+                });
+}
+
+}  // namespace mt::ops

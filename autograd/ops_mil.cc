@@ -1,0 +1,101 @@
+// Rules of attention pooling over the instances of one bag.
+
+#include "autograd/dispatch.h"
+#include "autograd/ops.h"
+#include "kernels/dsmil/dsmil.h"
+#include "kernels/gated_attention/gated_attention.h"
+
+namespace mt::ops {
+
+Tensor critical_instances(const Tensor& logits) {
+  check(logits.rank() == 2 && logits.dim(0) >= 1, "critical_instances: wants (instances,classes), not {}",
+        logits.shape().str());
+  const Tensor critical = Tensor::empty({logits.dim(1)}, DType::i64, logits.device());  // (C)
+  by_dtype(logits.dtype(), "critical_instances", [&]<typename T>() {
+    mt::dsmil<T>(logits.device())
+        .critical_instances(logits.data<T>(), critical.data<int64_t>(), logits.dim(0), logits.dim(1),
+                            kDefaultStream);
+  });
+  return critical;
+}
+
+AttentionPooling dsmil_attention(const Variable& q, const Tensor& critical, const Variable& values,
+                                 double scale) {
+  check(q.rank() == 2 && values.rank() == 2 && q.dim(0) == values.dim(0) && q.dtype() == values.dtype() &&
+            critical.rank() == 1 && critical.dtype() == DType::i64,
+        "dsmil_attention: q {}, critical instances {}, values {} do not match", q.shape().str(),
+        critical.shape().str(), values.shape().str());
+  const DsmilShape shape{q.dim(0), critical.dim(0), q.dim(1), values.dim(1), scale};
+  const Tensor attention = empty_like(q.value(), Shape{shape.instances, shape.classes});  // (N,C)
+  const Tensor pooled = empty_like(q.value(), Shape{shape.classes, shape.value_width});   // (C,V)
+  by_dtype(q.dtype(), "dsmil_attention", [&]<typename T>() {
+    mt::dsmil<T>(q.device())
+        .forward(shape, q.value().data<T>(), critical.data<int64_t>(), values.value().data<T>(),
+                 attention.data<T>(), pooled.data<T>(), kDefaultStream);
+  });
+  constexpr const char* kName = "dsmil_attention";
+  Variable result = record(
+      kName, pooled, {q, values},
+      [shape, q = Saved(q.value(), kName), critical = Saved(critical, kName),
+       values = Saved(values.value(), kName),
+       attention = Saved(attention, kName)](const Tensor& dpooled, const Wanted& wanted) {
+        Gradients gradients{empty_like(q.get()),
+                            wanted[1] ? empty_like(values.get()) : Tensor()};  // (N,Q), (N,V)
+        by_dtype(dpooled.dtype(), kName, [&]<typename T>() {
+          mt::dsmil<T>(dpooled.device())
+              .backward(shape, q.get().data<T>(), critical.get().data<int64_t>(), values.get().data<T>(),
+                        attention.get().data<T>(), dpooled.data<T>(), nullptr, gradients[0].data<T>(),
+                        wanted[1] ? gradients[1].data<T>() : nullptr, kDefaultStream);
+        });
+        return gradients;
+      });
+  return {std::move(result), attention};
+}
+
+AttentionPooling gated_attention(const Variable& gate_v, const Variable& gate_u, const Variable& w,
+                                 const Variable& h) {
+  check(gate_v.rank() == 2 && gate_u.shape() == gate_v.shape() && w.shape() == Shape{1, gate_v.dim(1)} &&
+            h.rank() == 2 && h.dim(0) == gate_v.dim(0) && gate_u.dtype() == gate_v.dtype() &&
+            w.dtype() == gate_v.dtype() && h.dtype() == gate_v.dtype(),
+        "gated_attention: gates {} and {}, w {}, h {} do not match", gate_v.shape().str(),
+        gate_u.shape().str(), w.shape().str(), h.shape().str());
+  const GatedAttentionShape shape{gate_v.dim(0), gate_v.dim(1), h.dim(1)};
+  const Tensor logits = empty_like(h.value(), Shape{shape.instances});     // (N)
+  const Tensor attention = empty_like(h.value(), Shape{shape.instances});  // (N)
+  const Tensor pooled = empty_like(h.value(), Shape{1, shape.width});      // (1,L)
+  by_dtype(h.dtype(), "gated_attention", [&]<typename T>() {
+    mt::gated_attention<T>(h.device())
+        .forward(shape, gate_v.value().data<T>(), gate_u.value().data<T>(), w.value().data<T>(),
+                 h.value().data<T>(), logits.data<T>(), attention.data<T>(), pooled.data<T>(),
+                 kDefaultStream);
+  });
+  constexpr const char* kName = "gated_attention";
+  Variable result =
+      record(kName, pooled, {gate_v, gate_u, w, h},
+             [shape, v = Saved(gate_v.value(), kName), u = Saved(gate_u.value(), kName),
+              w = Saved(w.value(), kName), h = Saved(h.value(), kName),
+              attention = Saved(attention, kName)](const Tensor& dpooled, const Wanted& wanted) {
+               Gradients gradients{empty_like(v.get()), empty_like(u.get()), empty_like(w.get()),
+                                   wanted[3] ? empty_like(h.get()) : Tensor()};
+               by_dtype(dpooled.dtype(), kName, [&]<typename T>() {
+                 mt::gated_attention<T>(dpooled.device())
+                     .backward(shape, v.get().data<T>(), u.get().data<T>(), w.get().data<T>(),
+                               h.get().data<T>(), attention.get().data<T>(), dpooled.data<T>(), nullptr,
+                               gradients[0].data<T>(), gradients[1].data<T>(), gradients[2].data<T>(),
+                               wanted[3] ? gradients[3].data<T>() : nullptr, kDefaultStream);
+               });
+               return gradients;
+             });
+  return {std::move(result), attention};
+}
+
+Variable max_instances(const Variable& logits) {
+  const Tensor critical = critical_instances(logits.value());  // (C)
+  const int64_t classes = critical.dim(0);
+  std::vector<int64_t> flat;  // element critical[c], c of (N,C)
+  for (int64_t c = 0; c < classes; ++c) flat.push_back(critical.data<int64_t>()[c] * classes + c);
+  const Variable elements = reshape(logits, Shape{logits.numel(), 1});                 // (N·C,1)
+  return reshape(gather_rows(elements, Tensor::of(flat, {classes})), Shape{classes});  // (C)
+}
+
+}  // namespace mt::ops

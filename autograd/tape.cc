@@ -1,0 +1,142 @@
+#include "autograd/tape.h"
+
+#include <algorithm>
+#include <atomic>
+#include <unordered_set>
+
+#include "autograd/arithmetic.h"
+#include "tensor/check.h"
+
+namespace mt {
+namespace {
+
+thread_local bool tape_on = true;
+
+uint64_t next_sequence() {
+  static std::atomic<uint64_t> counter{0};
+  return counter.fetch_add(1, std::memory_order_relaxed);
+}
+
+/// All nodes behind `output`, newest first.
+std::vector<std::shared_ptr<Node>> nodes_behind(const Variable& output) {
+  std::vector<std::shared_ptr<Node>> nodes;
+  std::unordered_set<const Node*> seen;
+  const auto visit = [&](const VariableState& state) {
+    if (state.producer != nullptr && seen.insert(state.producer.get()).second)
+      nodes.push_back(state.producer);
+  };
+  visit(output.state());
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    const std::shared_ptr<Node> node = nodes[i];  // `nodes` grows below
+    for (const auto& input : node->inputs) visit(*input);
+  }
+  std::sort(nodes.begin(), nodes.end(),
+            [](const auto& a, const auto& b) { return a->sequence > b->sequence; });
+  return nodes;
+}
+
+void add_gradient(VariableState& target, const Tensor& gradient, const char* operation) {
+  check(gradient.defined() && gradient.shape() == target.value.shape() &&
+            gradient.dtype() == target.value.dtype() && gradient.is_contiguous(),
+        "{} backward: the gradient {} does not fit the value {}", operation,
+        gradient.defined() ? gradient.shape().str() : "(none)", target.value.shape().str());
+  if (!target.grad.defined()) {
+    target.grad = gradient;
+  } else if (target.grad_is_in_arena || target.grad.storage().use_count() == 1) {
+    add_to(target.grad, gradient);
+  } else {
+    target.grad = sum_of(target.grad, gradient);  // somebody else holds this tensor: leave it as it is
+  }
+}
+
+void run_node(Node& node) {
+  const std::shared_ptr<VariableState> output = node.output.lock();
+  if (output == nullptr || !output->grad.defined()) return;  // nothing flowed back to here
+  check(node.rule != nullptr,
+        "{} backward: its saved values are freed; backward() can go through a tape only once",
+        node.operation);
+  Wanted wanted(node.inputs.size());
+  for (std::size_t i = 0; i < wanted.size(); ++i) wanted[i] = node.inputs[i]->requires_grad;
+  const Tensor output_gradient = std::move(output->grad);
+  output->grad = Tensor();
+  const Gradients gradients = node.rule(output_gradient, wanted);
+  check(gradients.size() == node.inputs.size(), "{} backward: {} gradients for {} inputs", node.operation,
+        gradients.size(), node.inputs.size());
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    if (wanted[i]) add_gradient(*node.inputs[i], gradients[i], node.operation);
+  }
+}
+
+}  // namespace
+
+Saved::Saved(Tensor tensor, const char* operation)
+    : tensor_(std::move(tensor)), version_(tensor_.storage()->version()), operation_(operation) {}
+
+const Tensor& Saved::get() const {
+  check(tensor_.defined(), "{} backward: nothing was saved", operation_);
+  const Storage& storage = *tensor_.storage();
+  check(storage.version() == version_,
+        "{} backward: a value {} that it saved was overwritten in place by {}; call backward() before that, "
+        "or let it write "
+        "elsewhere",
+        operation_, tensor_.shape().str(), storage.last_writer());
+  return tensor_;
+}
+
+Variable record(const char* operation, Tensor output, const std::vector<Variable>& inputs, BackwardRule rule,
+                bool always) {
+  Variable result(std::move(output));
+  const bool wanted = always || std::any_of(inputs.begin(), inputs.end(),
+                                            [](const Variable& input) { return input.requires_grad(); });
+  if (!tape_on || !wanted) return result;
+  const auto node = std::make_shared<Node>();
+  node->operation = operation;
+  node->sequence = next_sequence();
+  for (const Variable& input : inputs) node->inputs.push_back(input.handle());
+  node->output = result.handle();
+  node->rule = std::move(rule);
+  result.state().requires_grad = true;
+  result.state().producer = node;
+  return result;
+}
+
+void backward(const Variable& loss) {
+  check(loss.numel() == 1, "backward: a loss has one element, this value is {}; give its gradient too",
+        loss.shape().str());
+  backward(loss, ones_like(loss.value()));
+}
+
+void backward(const Variable& output, const Tensor& gradient) {
+  VariableState& root = output.state();
+  check(
+      root.producer != nullptr,
+      "backward: the value {} depends on nothing that requires a gradient, or was computed under NoGradGuard",
+      root.value.shape().str());
+  const auto nodes = nodes_behind(output);
+  add_gradient(root, gradient, "backward");
+  TapeGuard no_tape(false);
+  for (const auto& node : nodes) {
+    run_node(*node);
+    node->rule = nullptr;  // frees the saved values while the older nodes still run
+    node->inputs.clear();
+  }
+}
+
+bool tape_is_on() {
+  return tape_on;
+}
+
+TapeGuard::TapeGuard(bool on) : before_(tape_on) {
+  tape_on = on;
+}
+TapeGuard::~TapeGuard() {
+  tape_on = before_;
+}
+
+std::set<std::string> operations_behind(const Variable& output) {
+  std::set<std::string> names;
+  for (const auto& node : nodes_behind(output)) names.insert(node->operation);
+  return names;
+}
+
+}  // namespace mt
