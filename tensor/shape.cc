@@ -9,8 +9,9 @@ Shape::Shape(std::span<const int64_t> dims) {
   int64_t product = 1;
   for (const int64_t dim : dims) {
     check(dim >= 0, "shape: a dimension is {}", dim);
+    // A size of 0 counts as 1, so that the strides of an empty tensor cannot overflow either.
     check(dim == 0 || product <= (int64_t{1} << 62) / dim, "shape: more than 2^62 elements");
-    product *= dim;
+    product *= dim == 0 ? 1 : dim;
     dims_[static_cast<std::size_t>(rank_++)] = dim;
   }
 }

@@ -38,6 +38,7 @@ void Storage::bump_version(const char* writer) {
 }
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
+  check(shape.numel() <= (int64_t{1} << 58), "tensor {}: more elements than any memory holds", shape.str());
   Tensor tensor;
   tensor.storage_ =
       std::make_shared<Storage>(static_cast<std::size_t>(shape.numel()) * size_of(dtype), device);

@@ -32,6 +32,12 @@ Tensor dense_copy(const Tensor& tensor) {
   return result;
 }
 
+void normalise_booleans(const Tensor& tensor) {
+  if (tensor.dtype() != DType::boolean) return;
+  auto* bytes = static_cast<unsigned char*>(tensor.raw());
+  for (std::size_t i = 0; i < tensor.bytes(); ++i) bytes[i] = bytes[i] != 0 ? 1 : 0;
+}
+
 Tensor dense(const Tensor& tensor) {
   return tensor.is_contiguous() ? tensor : dense_copy(tensor);
 }

@@ -125,6 +125,7 @@ Tensor parse_npy(std::string_view content, const std::string& source) {
   if (bytes != 0) std::memcpy(tensor.raw(), content.data() + header.data_begin, bytes);
   if (type.file_dtype == DType::i16 && type.dtype == DType::i32) tensor = widened<uint16_t, int32_t>(tensor);
   if (type.file_dtype == DType::i32 && type.dtype == DType::i64) tensor = widened<uint32_t, int64_t>(tensor);
+  normalise_booleans(tensor);
   if (!header.fortran_order || tensor.rank() < 2) return tensor;
   for (int dim = 0; dim < tensor.rank() / 2; ++dim) tensor = tensor.transpose(dim, tensor.rank() - 1 - dim);
   return dense_copy(tensor);
