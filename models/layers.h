@@ -1,0 +1,66 @@
+#pragma once
+// The layers that networks are built of. Each registers its parameters with a Module under PyTorch's names
+// and keeps handles.
+
+#include <string>
+
+#include "autograd/ops.h"
+#include "models/module.h"
+
+namespace mt {
+
+/// NAME.weight (O,I), NAME.bias (O)
+struct Linear {
+  Variable weight;
+  Variable bias;
+
+  Linear() = default;
+  Linear(Module& module, const std::string& name, int64_t in, int64_t out);
+  /// x (N,I) → (N,O)
+  Variable forward(const Variable& x, GemmActivation activation = GemmActivation::none) const {
+    return ops::linear(x, weight, bias, activation);
+  }
+};
+
+/// NAME.weight (K,R,R,C), without bias
+struct Conv {
+  Variable weight;
+  int64_t stride = 1;
+  int64_t padding = 0;
+
+  Conv() = default;
+  Conv(Module& module, const std::string& name, int64_t in, int64_t out, int64_t window, int64_t conv_stride);
+  /// x (N,H,W,C) → (N,P,Q,K); "same" padding of window / 2.
+  Variable forward(const Variable& x) const { return ops::conv2d(x, weight, stride, padding); }
+};
+
+enum class NormKind : uint8_t {
+  instance,         // InstanceNorm2d: no parameters, no running statistics
+  instance_affine,  // InstanceNorm2d(affine=True)
+  batch             // BatchNorm2d
+};
+const char* name_of(NormKind kind);
+
+/// Where BatchNorm takes its statistics from.
+enum class BatchStatistics : uint8_t {
+  frozen,  // the running ones, which stay as they are: PyTorch's eval mode
+  batch    // the batch's, and the running ones follow: PyTorch's train mode
+};
+
+/// A norm with optional residual and ReLU in the same pass.
+struct Norm2d {
+  NormKind kind = NormKind::instance;
+  Variable gamma;
+  Variable beta;
+  Tensor running_mean;
+  Tensor running_var;
+  Tensor batches_tracked;
+
+  Norm2d() = default;
+  Norm2d(Module& module, const std::string& name, NormKind norm_kind, int64_t channels);
+  /// x, residual (N,H,W,C); no residual when undefined.
+  Variable forward(const Variable& x, BatchStatistics statistics, bool relu,
+                   const Variable& residual = {}) const;
+};
+
+}  // namespace mt
