@@ -118,6 +118,20 @@ struct Lanes {
   static HWY_INLINE Value sqrt(const Value& a) {
     return make([&](auto i) HWY_ATTR { return hwy::HWY_NAMESPACE::Sqrt(a.template at<i.value>()); });
   }
+  /// max(a, 0), NaN kept.
+  static HWY_INLINE Value relu(const Value& a) {
+    return make([&](auto i) HWY_ATTR {
+      const V v = a.template at<i.value>();
+      return hwy::HWY_NAMESPACE::IfThenZeroElse(hwy::HWY_NAMESPACE::Lt(v, hwy::HWY_NAMESPACE::Zero(D())), v);
+    });
+  }
+  /// b where a > 0, else 0.
+  static HWY_INLINE Value where_positive(const Value& a, const Value& b) {
+    return make([&](auto i) HWY_ATTR {
+      const auto positive = hwy::HWY_NAMESPACE::Gt(a.template at<i.value>(), hwy::HWY_NAMESPACE::Zero(D()));
+      return hwy::HWY_NAMESPACE::IfThenElseZero(positive, b.template at<i.value>());
+    });
+  }
   static HWY_INLINE bool any_nan(const Value& a) {
     bool any = false;
     each([&](auto i) HWY_ATTR {
