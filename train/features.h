@@ -1,0 +1,47 @@
+#pragma once
+// Feature files, one per slide. Written: HDF5 in the layout that TRIDENT and CLAM use. Read: that layout from
+// any program,
+// `.pt` files with one tensor, and DSMIL's `.csv`.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "tensor/io/named_tensors.h"
+
+namespace mt::train {
+
+/// Attributes of the dataset `coords`, named as in TRIDENT's files. Other programs leave out some or all.
+struct FeatureAttributes {
+  std::optional<std::string> name;             // the slide's
+  std::optional<int64_t> patch_size;           // pixels at the target magnification
+  std::optional<int64_t> patch_size_level0;    // pixels at level 0
+  std::optional<double> level0_magnification;  // 40, 20, …
+  std::optional<double> target_magnification;  // of the patches
+  std::optional<int64_t> overlap;              // pixels at the target magnification
+  std::optional<int64_t> level0_width;         // of the slide, pixels
+  std::optional<int64_t> level0_height;
+};
+
+struct SlideFeatures {
+  Tensor features;  // (N,D) f32
+  Tensor coords;  // (N,2) i64: x, y of each patch's upper left corner, level-0 pixels; undefined if not known
+  FeatureAttributes attributes;
+  NamedTensors instances;  // more datasets with one f32 or i64 per patch, (N) each, such as instance scores
+};
+
+/// Writes an .h5 file atomically: `features`, `coords` (when defined) with its attributes, and one dataset
+/// for each of `instances`. The same input gives the same bytes.
+void write_features(const std::string& path, const SlideFeatures& slide);
+
+/// Reads a feature file of unknown origin: .h5/.hdf5 (shapes (N,D) and (1,N,D); f16, f32, f64; any integer
+/// coords), .pt/.pth (a tensor, or a dict with `features` and maybe `coords`), .csv (a header, then D numbers
+/// a line). HDF5 is parsed in a child process, because libhdf5 is not hardened: its crash is an Error for
+/// this file and nothing more. Throws Error on a missing dataset, shapes that do not fit, and NaN or infinity
+/// in the features.
+SlideFeatures read_features(const std::string& path);
+
+/// Reads an .h5 file that write_features wrote, in this process.
+SlideFeatures read_own_features(const std::string& path);
+
+}  // namespace mt::train
