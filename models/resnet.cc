@@ -1,0 +1,152 @@
+#include "models/resnet.h"
+
+#include <fmt/format.h>
+
+#include "autograd/recompute.h"
+#include "tensor/check.h"
+
+namespace mt {
+namespace {
+
+constexpr PoolWindow kStemPool{3, 2, 1};
+
+std::vector<int> blocks_per_stage(int depth) {
+  switch (depth) {
+    case 18:
+      return {2, 2, 2, 2};
+    case 34:
+    case 50:
+      return {3, 4, 6, 3};
+    default:
+      throw UsageError(fmt::format("resnet: depth {} is not known; there are 18, 34 and 50", depth));
+  }
+}
+
+int64_t halved(int64_t size, int64_t stride) {
+  return (size - 1) / stride + 1;
+}  // 3 × 3, padding 1
+
+}  // namespace
+
+int64_t ResNetConfig::last_map(int64_t patch) const {
+  int64_t size = halved(halved(patch, 2), 2);  // stem 7 × 7 with padding 3, then the pooling
+  for (int stage = 1; stage < 4; ++stage) size = halved(size, stage == 3 ? layer4_stride : 2);
+  return size;
+}
+
+ResNet::ResNet(const ResNetConfig& config, uint64_t seed, DType dtype)
+    : Module(dtype, seed), config_(config) {
+  check(config.base_width >= 1, "resnet: base width {} must be at least 1", config.base_width);
+  check(config.layer4_stride == 1 || config.layer4_stride == 2, "resnet: layer 4 has stride 1 or 2, not {}",
+        config.layer4_stride);
+  const std::vector<int> blocks = blocks_per_stage(config.depth);
+  stem_ = Conv(*this, "conv1", 3, config.base_width, 7, 2);
+  stem_norm_ = Norm2d(*this, "bn1", config.norm, config.base_width);
+  const int64_t expansion = config.depth == 50 ? 4 : 1;
+  int64_t channels = config.base_width;
+  for (int stage = 0; stage < 4; ++stage) {
+    const int64_t width = config.base_width << stage;
+    const int64_t first_stride = stage == 0 ? 1 : stage == 3 ? config.layer4_stride : 2;
+    std::vector<Block>& built = stages_.emplace_back();
+    for (int i = 0; i < blocks[static_cast<std::size_t>(stage)]; ++i) {
+      const std::string name = fmt::format("layer{}.{}", stage + 1, i);
+      built.push_back(make_block(name, channels, width, i == 0 ? first_stride : 1));
+      channels = width * expansion;
+    }
+  }
+  if (config.head == HeadKind::classifier) head_first_ = Linear(*this, "fc", channels, config.head_out);
+  if (config.head == HeadKind::projection) {
+    head_first_ = Linear(*this, "fc.0", channels, config.head_hidden);
+    head_second_ = Linear(*this, "fc.2", config.head_hidden, config.head_out);
+  }
+}
+
+ResNet::Block ResNet::make_block(const std::string& name, int64_t in, int64_t width, int64_t stride) {
+  struct Step {
+    int64_t in, out, window, stride;
+  };
+  const bool bottleneck = config_.depth == 50;  // torchvision's: the stride is the 3 × 3 convolution's
+  const int64_t out = bottleneck ? 4 * width : width;
+  const std::vector<Step> steps =
+      bottleneck ? std::vector<Step>{{in, width, 1, 1}, {width, width, 3, stride}, {width, out, 1, 1}}
+                 : std::vector<Step>{{in, width, 3, stride}, {width, width, 3, 1}};
+  Block block;
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const Step& step = steps[i];
+    block.convs.emplace_back(*this, fmt::format("{}.conv{}", name, i + 1), step.in, step.out, step.window,
+                             step.stride);
+    block.norms.emplace_back(*this, fmt::format("{}.bn{}", name, i + 1), config_.norm, step.out);
+  }
+  block.has_shortcut = stride != 1 || in != out;
+  if (block.has_shortcut) {
+    block.shortcut = Conv(*this, name + ".downsample.0", in, out, 1, stride);
+    block.shortcut_norm = Norm2d(*this, name + ".downsample.1", config_.norm, out);
+  }
+  return block;
+}
+
+Variable ResNet::run_block(const Block& block, const Variable& x) const {
+  const Variable shortcut =
+      block.has_shortcut ? block.shortcut_norm.forward(block.shortcut.forward(x), statistics_, /*relu=*/false)
+                         : x;
+  Variable y = x;
+  const std::size_t last = block.convs.size() - 1;
+  for (std::size_t i = 0; i < last; ++i) {
+    y = block.norms[i].forward(block.convs[i].forward(y), statistics_, /*relu=*/true);
+  }
+  return block.norms[last].forward(block.convs[last].forward(y), statistics_, /*relu=*/true, shortcut);
+}
+
+Variable ResNet::features(const Variable& images, Activations* activations) const {
+  check(images.rank() == 4 && images.dim(3) == 3 && images.dtype() == dtype(),
+        "resnet: wants images (N,H,W,3) of {}, not {} {}", name_of(dtype()), name_of(images.dtype()),
+        images.shape().str());
+  const bool instance = config_.norm != NormKind::batch;
+  const int64_t map = config_.last_map(images.dim(1)) * config_.last_map(images.dim(2));
+  check(!instance || map > 1,
+        "resnet: patches of {} x {} pixels end in a map of one pixel, which InstanceNorm turns into zeros; "
+        "take larger "
+        "patches or layer 4 with stride 1",
+        images.dim(1), images.dim(2));
+  const auto keep = [&](const std::string& name, const Variable& value) {
+    if (activations != nullptr) activations->emplace_back(name, value.value());
+  };
+  Variable x = stem_.forward(images);  // (N,H/2,W/2,B)
+  keep("conv1", x);
+  x = ops::max_pool(stem_norm_.forward(x, statistics_, /*relu=*/true), kStemPool);  // (N,H/4,W/4,B)
+  keep("maxpool", x);
+  for (std::size_t stage = 0; stage < stages_.size(); ++stage) {
+    for (const Block& block : stages_[stage]) {
+      x = recompute_ ? recompute([this, &block](const Variable& input) { return run_block(block, input); }, x)
+                     : run_block(block, x);
+    }
+    keep(fmt::format("layer{}", stage + 1), x);
+  }
+  return ops::global_average_pool(x);  // (N,F)
+}
+
+Variable ResNet::head(const Variable& features) const {
+  switch (config_.head) {
+    case HeadKind::none:
+      return features;
+    case HeadKind::classifier:
+      return head_first_.forward(features);
+    case HeadKind::projection:
+      return head_second_.forward(head_first_.forward(features, GemmActivation::relu));
+  }
+  return features;
+}
+
+std::string ResNet::describe() const {
+  const std::string width =
+      config_.base_width == 64 ? "" : fmt::format(", base width {}", config_.base_width);
+  const std::string stride = config_.layer4_stride == 2 ? "" : ", layer 4 with stride 1";
+  std::string head = "no head";
+  if (config_.head == HeadKind::classifier) head = fmt::format("classifier {}", config_.head_out);
+  if (config_.head == HeadKind::projection) {
+    head = fmt::format("projection {}-{}-{}", config_.feature_width(), config_.head_hidden, config_.head_out);
+  }
+  return fmt::format("ResNet-{} {}{}{}, {}", config_.depth, name_of(config_.norm), width, stride, head);
+}
+
+}  // namespace mt
