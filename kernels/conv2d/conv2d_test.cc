@@ -1,0 +1,258 @@
+#include "kernels/conv2d/conv2d.h"
+
+#include <algorithm>
+
+#include "tensor/check.h"
+#include "tensor/io/npz.h"
+#include "tensor/parallel.h"
+#include "tests/harness/kernel_test.h"
+
+namespace mt {
+namespace {
+
+using testing::Buffer;
+
+// Shapes of ResNet in small (3x3 and 1x1 of stride 1 and 2, the 7x7 stem, few and odd channels, several
+// shards of images), filters that reach past the image, strides beyond the filter, rectangular filters,
+// strides that leave a rest, and nothing at all.
+constexpr Conv2dShape kCases[] = {
+    {.n = 1, .h = 1, .w = 1, .c = 1, .k = 1},
+    {.n = 2, .h = 9, .w = 11, .c = 5, .k = 7, .r = 3, .s = 3, .stride = 1, .padding = 1},
+    {.n = 2, .h = 9, .w = 8, .c = 16, .k = 16, .r = 3, .s = 3, .stride = 2, .padding = 1},
+    {.n = 1, .h = 23, .w = 21, .c = 3, .k = 10, .r = 7, .s = 7, .stride = 2, .padding = 3},
+    {.n = 3, .h = 6, .w = 7, .c = 9, .k = 33, .r = 1, .s = 1},
+    {.n = 3, .h = 7, .w = 6, .c = 16, .k = 40, .r = 1, .s = 1, .stride = 2},
+    {.n = 19, .h = 4, .w = 4, .c = 8, .k = 10, .r = 3, .s = 3, .stride = 1, .padding = 1},
+    {.n = 17, .h = 2, .w = 2, .c = 48, .k = 24, .r = 3, .s = 3, .stride = 2, .padding = 1},
+    {.n = 1, .h = 14, .w = 14, .c = 64, .k = 70, .r = 3, .s = 3, .stride = 1, .padding = 1},
+    {.n = 2, .h = 8, .w = 9, .c = 4, .k = 6, .r = 3, .s = 3, .stride = 1, .padding = 0},
+    {.n = 1, .h = 5, .w = 6, .c = 3, .k = 4, .r = 3, .s = 3, .stride = 1, .padding = 4},
+    {.n = 1, .h = 11, .w = 10, .c = 3, .k = 4, .r = 2, .s = 5, .stride = 3, .padding = 2},
+    {.n = 2, .h = 10, .w = 13, .c = 2, .k = 3, .r = 2, .s = 1, .stride = 4, .padding = 1},
+    {.n = 0, .h = 4, .w = 4, .c = 3, .k = 2, .r = 3, .s = 3, .stride = 1, .padding = 1},
+    {.n = 2, .h = 4, .w = 4, .c = 0, .k = 2, .r = 3, .s = 3, .stride = 1, .padding = 1},
+    {.n = 2, .h = 4, .w = 4, .c = 3, .k = 0, .r = 3, .s = 3, .stride = 1, .padding = 1},
+};
+
+std::string name_of_case(const Conv2dShape& d) {
+  return fmt::format("x({},{},{},{}) * {} filters {}x{} stride {} padding {}", d.n, d.h, d.w, d.c, d.k, d.r,
+                     d.s, d.stride, d.padding);
+}
+
+int64_t x_size(const Conv2dShape& d) {
+  return d.n * d.h * d.w * d.c;
+}
+int64_t w_size(const Conv2dShape& d) {
+  return d.k * d.r * d.s * d.c;
+}
+int64_t y_size(const Conv2dShape& d) {
+  return d.n * d.out_h() * d.out_w() * d.k;
+}
+
+template <typename T>
+struct Operands {
+  std::vector<T> x;
+  std::vector<T> w;
+  std::vector<T> dy;
+};
+
+template <typename T>
+struct Results {
+  std::vector<T> y;
+  std::vector<T> dx;
+  std::vector<T> dw;
+};
+
+template <typename Values>
+Operands<float> operands_of(const Conv2dShape& d, const Values& values) {
+  return {values(x_size(d), 21), values(w_size(d), 22), values(y_size(d), 23)};
+}
+
+Operands<double> widened(const Operands<float>& o) {
+  return {testing::widened(o.x), testing::widened(o.w), testing::widened(o.dy)};
+}
+
+Operands<double> absolute(Operands<double> o) {
+  for (auto* values : {&o.x, &o.w, &o.dy}) {
+    for (double& value : *values) value = std::abs(value);
+  }
+  return o;
+}
+
+Results<float> results_on(Device device, const Conv2dShape& d, const Operands<float>& o) {
+  Buffer<float> x(o.x, device);
+  Buffer<float> w(o.w, device);
+  Buffer<float> dy(o.dy, device);
+  Buffer<float> y(y_size(d), device);
+  Buffer<float> dx(x_size(d), device);
+  Buffer<float> dw(w_size(d), device);
+  conv2d<float>(device).forward(x.data(), w.data(), y.data(), d, nullptr);
+  conv2d<float>(device).backward_data(dy.data(), w.data(), dx.data(), d, nullptr);
+  conv2d<float>(device).backward_weights(x.data(), dy.data(), dw.data(), d, nullptr);
+  return {y.host(), dx.host(), dw.host()};
+}
+
+Results<double> reference(const Conv2dShape& d, const Operands<double>& o) {
+  Results<double> out{std::vector<double>(static_cast<std::size_t>(y_size(d))),
+                      std::vector<double>(o.x.size()), std::vector<double>(o.w.size())};
+  conv2d<double>(Device::cpu).forward(o.x.data(), o.w.data(), out.y.data(), d, nullptr);
+  conv2d<double>(Device::cpu).backward_data(o.dy.data(), o.w.data(), out.dx.data(), d, nullptr);
+  conv2d<double>(Device::cpu).backward_weights(o.x.data(), o.dy.data(), out.dw.data(), d, nullptr);
+  return out;
+}
+
+std::vector<float> narrowed(const std::vector<double>& values) {
+  return {values.begin(), values.end()};
+}
+
+class Conv2dTest : public testing::KernelTest {};
+
+TEST_P(Conv2dTest, ExactForSmallIntegers) {
+  for (const Conv2dShape& d : kCases) {
+    const auto o =
+        operands_of(d, [](int64_t n, uint64_t seed) { return testing::integer_values(n, seed, 8); });
+    const Results<float> got = results_on(device(), d, o);
+    const Results<double> want = reference(d, widened(o));
+    testing::expect_same_bits(got.y, narrowed(want.y), "y of " + name_of_case(d));
+    testing::expect_same_bits(got.dx, narrowed(want.dx), "dx of " + name_of_case(d));
+    testing::expect_same_bits(got.dw, narrowed(want.dw), "dw of " + name_of_case(d));
+  }
+}
+
+void expect_rounding(const std::vector<float>& got, const std::vector<double>& want,
+                     const std::vector<double>& magnitudes, int64_t terms, const std::string& what) {
+  // conv2d.md: gamma_terms times the sum of absolute terms.
+  const double roundoffs = static_cast<double>(terms) * testing::kRoundoff;
+  testing::expect_within(
+      got, want, [&](std::size_t i) { return roundoffs / (1 - roundoffs) * magnitudes[i]; }, what);
+}
+
+TEST_P(Conv2dTest, WithinTheRoundingOfTheSum) {
+  for (const Conv2dShape& d : kCases) {
+    const auto o = operands_of(d, [](int64_t n, uint64_t seed) { return testing::uniform_values(n, seed); });
+    const Results<float> got = results_on(device(), d, o);
+    const Results<double> want = reference(d, widened(o));
+    const Results<double> magnitudes = reference(d, absolute(widened(o)));
+    expect_rounding(got.y, want.y, magnitudes.y, d.r * d.s * d.c, "y of " + name_of_case(d));
+    expect_rounding(got.dx, want.dx, magnitudes.dx, d.r * d.s * d.k, "dx of " + name_of_case(d));
+    const int64_t shards = d.n / kConv2dShardImages + 1;
+    const int64_t shard_terms = std::min(d.n, kConv2dShardImages) * d.out_h() * d.out_w();
+    expect_rounding(got.dw, want.dw, magnitudes.dw, shard_terms + shards, "dw of " + name_of_case(d));
+  }
+}
+
+// The contract of backward_weights: shards of 8 images, summed from zero and added in order. A caller that
+// adds up the gradients of the shards by itself must find the same bits.
+TEST_P(Conv2dTest, WeightGradientsAreTheOrderedSumOfShards) {
+  const Conv2dShape d{.n = 21, .h = 6, .w = 5, .c = 6, .k = 9, .r = 3, .s = 3, .stride = 1, .padding = 1};
+  const auto o = operands_of(d, [](int64_t n, uint64_t seed) { return testing::uniform_values(n, seed); });
+  const std::vector<float> whole = results_on(device(), d, o).dw;
+  std::vector<float> sum(whole.size(), 0.0F);
+  for (int64_t first = 0; first < d.n; first += kConv2dShardImages) {
+    Conv2dShape shard = d;
+    shard.n = std::min(kConv2dShardImages, d.n - first);
+    Operands<float> part = o;
+    part.x.assign(o.x.begin() + first * (x_size(d) / d.n),
+                  o.x.begin() + (first + shard.n) * (x_size(d) / d.n));
+    part.dy.assign(o.dy.begin() + first * (y_size(d) / d.n),
+                   o.dy.begin() + (first + shard.n) * (y_size(d) / d.n));
+    const std::vector<float> dw = results_on(device(), shard, part).dw;
+    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += dw[i];
+  }
+  testing::expect_same_bits(whole, sum, "dw");
+}
+
+TEST_P(Conv2dTest, SameBitsForAnyNumberOfThreads) {
+  if (device() != Device::cpu) GTEST_SKIP() << "threads are the cpu's";
+  const int before = thread_count();
+  for (const Conv2dShape& d :
+       {Conv2dShape{.n = 10, .h = 15, .w = 14, .c = 16, .k = 40, .r = 3, .s = 3, .stride = 1, .padding = 1},
+        Conv2dShape{.n = 3, .h = 30, .w = 31, .c = 3, .k = 16, .r = 7, .s = 7, .stride = 2, .padding = 3},
+        Conv2dShape{.n = 9, .h = 16, .w = 16, .c = 16, .k = 32, .r = 1, .s = 1, .stride = 2}}) {
+    const auto o = operands_of(d, [](int64_t n, uint64_t seed) { return testing::uniform_values(n, seed); });
+    std::vector<Results<float>> results;
+    for (const int threads : {1, 2, 3}) {
+      set_thread_count(threads);
+      results.push_back(results_on(Device::cpu, d, o));
+    }
+    for (std::size_t i = 1; i < results.size(); ++i) {
+      testing::expect_same_bits(results[0].y, results[i].y, "y of " + name_of_case(d));
+      testing::expect_same_bits(results[0].dx, results[i].dx, "dx of " + name_of_case(d));
+      testing::expect_same_bits(results[0].dw, results[i].dw, "dw of " + name_of_case(d));
+    }
+  }
+  set_thread_count(before);
+}
+
+TEST_P(Conv2dTest, WrongSizesAreErrorsThatNameThem) {
+  const auto message = [&](const Conv2dShape& d) -> std::string {
+    try {
+      conv2d<float>(device()).forward(nullptr, nullptr, nullptr, d, nullptr);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "no error";
+  };
+  EXPECT_NE(message({.n = 1, .h = 2, .w = 9, .c = 1, .k = 1, .r = 5, .s = 3, .stride = 1, .padding = 1})
+                .find("2x9"),
+            std::string::npos);
+  EXPECT_NE(message({.n = 1, .h = 8, .w = 8, .c = 1, .k = 1, .r = 3, .s = 3, .stride = 0}).find("stride 0"),
+            std::string::npos);
+  EXPECT_NE(message({.n = -1, .h = 8, .w = 8, .c = 1, .k = 1}).find("(-1,8,8,1)"), std::string::npos);
+}
+
+/// (N,C,H,W) as stored in the golden files to (N,H,W,C).
+std::vector<double> channels_last(const Tensor& t) {
+  const int64_t n = t.dim(0);
+  const int64_t c = t.dim(1);
+  const int64_t pixels = t.dim(2) * t.dim(3);
+  std::vector<double> out(static_cast<std::size_t>(t.numel()));
+  for (int64_t i = 0; i < t.numel(); ++i) {
+    const double value =
+        t.dtype() == DType::f64 ? t.data<double>()[i] : static_cast<double>(t.data<float>()[i]);
+    out[static_cast<std::size_t>((i / (c * pixels) * pixels + i % pixels) * c + i / pixels % c)] = value;
+  }
+  EXPECT_GE(n, 1);
+  return out;
+}
+
+void expect_close(const std::vector<double>& got, const std::vector<double>& want, const std::string& what) {
+  ASSERT_EQ(got.size(), want.size()) << what;
+  double largest = 0;
+  for (const double value : want) largest = std::max(largest, std::abs(value));
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    ASSERT_TRUE(std::abs(got[i] - want[i]) <= 1e-9 * largest)
+        << what << "[" << i << "]: " << got[i] << ", want " << want[i];
+  }
+}
+
+TEST(Conv2dReferenceTest, AgreesWithPyTorchsConvolutions) {
+  const NpzFile golden(MT_GOLDEN_DIR "/layers.npz");
+  for (const std::string name : {"c7s2", "c3s1", "c3s2", "c1s1", "c1s2", "c5d"}) {
+    const Tensor x = golden[name + "_x"];
+    const Tensor w = golden[name + "_w"];
+    const Tensor stride_padding = golden[name + "_stride_pad"];
+    const Conv2dShape d{.n = x.dim(0),
+                        .h = x.dim(2),
+                        .w = x.dim(3),
+                        .c = x.dim(1),
+                        .k = w.dim(0),
+                        .r = w.dim(2),
+                        .s = w.dim(3),
+                        .stride = stride_padding.data<int64_t>()[0],
+                        .padding = stride_padding.data<int64_t>()[1]};
+    Results<double> got =
+        reference(d, {channels_last(x), channels_last(w), channels_last(golden[name + "_dy"])});
+    const Tensor bias = golden[name + "_b"];
+    for (std::size_t i = 0; i < got.y.size(); ++i)
+      got.y[i] += static_cast<double>(bias.data<float>()[static_cast<int64_t>(i) % d.k]);
+    expect_close(got.y, channels_last(golden[name + "_y"]), name + " y");
+    expect_close(got.dx, channels_last(golden[name + "_dx"]), name + " dx");
+    expect_close(got.dw, channels_last(golden[name + "_dw"]), name + " dw");
+  }
+}
+
+MT_ON_EVERY_DEVICE(Conv2dTest, Conv2d<float>);
+
+}  // namespace
+}  // namespace mt

@@ -1,0 +1,187 @@
+#include "kernels/gemm/gemm.h"
+
+#include <algorithm>
+
+#include "tensor/parallel.h"
+#include "tests/harness/kernel_test.h"
+
+namespace mt {
+namespace {
+
+using testing::Buffer;
+
+struct Case {
+  int64_t m;
+  int64_t n;
+  int64_t k;
+  bool transpose_a = false;
+  bool transpose_b = false;
+  float beta = 0;
+  bool with_bias = false;
+  GemmActivation activation = GemmActivation::none;
+  int64_t slack = 0;  // added to each leading dimension
+};
+
+// Empty sums and outputs; one row or column; below, at and above register tiles (14 x 32, 6 x 16, 8 lanes),
+// the depth of a cache block (256) and its rows (224) and columns (256); rows 512 floats apart, which are
+// copied.
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  const int64_t sizes[][3] = {{1, 1, 1},    {0, 3, 2},    {3, 0, 2},     {5, 7, 0},      {1, 40, 33},
+                              {2, 65, 17},  {3, 5, 300},  {40, 1, 33},   {65, 3, 17},    {4, 33, 5},
+                              {6, 16, 8},   {14, 32, 16}, {15, 31, 15},  {13, 100, 257}, {29, 47, 3},
+                              {225, 33, 9}, {7, 300, 4},  {33, 70, 512}, {230, 270, 258}};
+  for (const auto& s : sizes) {
+    for (int variant = 0; variant < 4; ++variant) {
+      Case c{s[0], s[1], s[2]};
+      c.transpose_a = (variant & 1) != 0;
+      c.transpose_b = (variant & 2) != 0;
+      c.beta = variant == 1 ? 1.0F : variant == 2 ? 2.0F : 0.0F;
+      c.with_bias = variant >= 2;
+      c.activation = variant == 3 ? GemmActivation::relu : GemmActivation::none;
+      c.slack = variant;
+      all.push_back(c);
+    }
+  }
+  all.push_back({20, 70, 30, false, true, 0.5F, true, GemmActivation::tanh, 3});
+  all.push_back({1, 70, 30, false, true, 0.5F, true, GemmActivation::tanh, 3});
+  all.push_back({70, 2, 30, false, false, 0.5F, true, GemmActivation::tanh, 3});
+  return all;
+}
+
+std::string name_of_case(const Case& c) {
+  return fmt::format("C({},{}) = {}({} terms){} * {}, beta {}", c.m, c.n, c.transpose_a ? "A^T" : "A", c.k,
+                     c.with_bias ? " + bias" : "", c.transpose_b ? "B^T" : "B", c.beta);
+}
+
+struct Operands {
+  int64_t lda;
+  int64_t ldb;
+  int64_t ldc;
+  std::vector<float> a;
+  std::vector<float> b;
+  std::vector<float> c;
+  std::vector<float> bias;
+};
+
+template <typename Values>
+Operands operands_of(const Case& c, const Values& values) {
+  Operands o{(c.transpose_a ? c.m : c.k) + c.slack,
+             (c.transpose_b ? c.k : c.n) + c.slack,
+             c.n + c.slack,
+             {},
+             {},
+             {},
+             {}};
+  o.a = values((c.transpose_a ? c.k : c.m) * o.lda, 11);
+  o.b = values((c.transpose_b ? c.n : c.k) * o.ldb, 12);
+  o.c = values(c.m * o.ldc, 13);
+  o.bias = values(c.n, 14);
+  return o;
+}
+
+std::vector<float> product(const Case& c, const Operands& o, Device device) {
+  Buffer<float> a(o.a, device);
+  Buffer<float> b(o.b, device);
+  Buffer<float> out(o.c, device);
+  Buffer<float> bias(o.bias, device);
+  gemm<float>(device).multiply(c.transpose_a, c.transpose_b, c.m, c.n, c.k, a.data(), o.lda, b.data(), o.ldb,
+                               c.beta, out.data(), o.ldc, {c.with_bias ? bias.data() : nullptr, c.activation},
+                               nullptr);
+  return out.host();
+}
+
+std::vector<double> absolute(std::vector<double> values) {
+  for (double& value : values) value = std::abs(value);
+  return values;
+}
+
+/// The reference's C; with `magnitudes`, the sum of the absolute terms of each element instead.
+std::vector<double> reference(const Case& c, const Operands& o, bool magnitudes = false) {
+  const auto take = [&](const std::vector<float>& v) {
+    return magnitudes ? absolute(testing::widened(v)) : testing::widened(v);
+  };
+  const auto a = take(o.a);
+  const auto b = take(o.b);
+  const auto bias = take(o.bias);
+  auto out = take(o.c);
+  gemm<double>(Device::cpu)
+      .multiply(c.transpose_a, c.transpose_b, c.m, c.n, c.k, a.data(), o.lda, b.data(), o.ldb,
+                magnitudes ? std::abs(c.beta) : c.beta, out.data(), o.ldc,
+                {c.with_bias ? bias.data() : nullptr, magnitudes ? GemmActivation::none : c.activation},
+                nullptr);
+  return out;
+}
+
+class GemmTest : public testing::KernelTest {};
+
+TEST_P(GemmTest, ExactForSmallIntegers) {
+  for (const Case& c : cases()) {
+    if (c.activation == GemmActivation::tanh) continue;
+    const Operands o =
+        operands_of(c, [](int64_t n, uint64_t seed) { return testing::integer_values(n, seed, 8); });
+    const auto want = reference(c, o);
+    // Includes the slack between rows, which must stay as it was.
+    testing::expect_same_bits(product(c, o, device()), std::vector<float>(want.begin(), want.end()),
+                              name_of_case(c));
+  }
+}
+
+TEST_P(GemmTest, WithinTheRoundingOfASumOfKTerms) {
+  for (const Case& c : cases()) {
+    const Operands o =
+        operands_of(c, [](int64_t n, uint64_t seed) { return testing::uniform_values(n, seed); });
+    const auto want = reference(c, o);
+    const auto magnitudes = reference(c, o, true);
+    // gemm.md: gamma_(k+3) times the sum of absolute terms, and 4 ulp (8 roundoffs) of the tanh.
+    const double roundoffs = static_cast<double>(c.k) + 3 + (c.activation == GemmActivation::tanh ? 8 : 0);
+    const double gamma = testing::kRoundoff * roundoffs / (1 - testing::kRoundoff * roundoffs);
+    testing::expect_within(
+        product(c, o, device()), want, [&](std::size_t i) { return gamma * magnitudes[i]; }, name_of_case(c));
+  }
+}
+
+TEST_P(GemmTest, ZeroBetaNeverReadsTheOldResult) {
+  for (const int64_t k : {0, 1, 300}) {
+    for (const int64_t m : {1, 20}) {
+      const Case c{m, 40, k};
+      Operands o =
+          operands_of(c, [](int64_t n, uint64_t seed) { return testing::integer_values(n, seed, 3); });
+      std::fill(o.c.begin(), o.c.end(), NAN);
+      for (const float value : product(c, o, device()))
+        ASSERT_FALSE(std::isnan(value)) << "k = " << k << ", m = " << m;
+    }
+  }
+}
+
+TEST_P(GemmTest, NanStaysInItsRowAndPassesRelu) {
+  Case c{20, 40, 30};
+  c.activation = GemmActivation::relu;
+  Operands o = operands_of(c, [](int64_t n, uint64_t seed) { return testing::uniform_values(n, seed); });
+  o.a[static_cast<std::size_t>(7 * o.lda + 3)] = NAN;
+  const auto out = product(c, o, device());
+  for (std::size_t i = 0; i < out.size(); ++i) EXPECT_EQ(std::isnan(out[i]), i / 40 == 7) << i;
+}
+
+TEST_P(GemmTest, SameBitsForAnyNumberOfThreads) {
+  if (device() != Device::cpu) GTEST_SKIP() << "threads are the cpu's";
+  const int before = thread_count();
+  for (const Case& c :
+       {Case{500, 300, 300}, Case{1, 500, 300, false, true}, Case{500, 1, 300}, Case{5, 900, 40}}) {
+    const Operands o =
+        operands_of(c, [](int64_t n, uint64_t seed) { return testing::uniform_values(n, seed); });
+    std::vector<std::vector<float>> results;
+    for (const int threads : {1, 2, 3}) {
+      set_thread_count(threads);
+      results.push_back(product(c, o, device()));
+    }
+    testing::expect_same_bits(results[0], results[1], name_of_case(c) + ", 1 and 2 threads");
+    testing::expect_same_bits(results[0], results[2], name_of_case(c) + ", 1 and 3 threads");
+  }
+  set_thread_count(before);
+}
+
+MT_ON_EVERY_DEVICE(GemmTest, Gemm<float>);
+
+}  // namespace
+}  // namespace mt

@@ -1,0 +1,53 @@
+#pragma once
+// The one inner loop behind matrix products and convolutions: a small block of sums held in registers.
+
+#include <cstdint>
+
+namespace mt {
+
+/// The terms of a tile: c[i][j] (+)= sum over g < groups, u < runs, t < run_length of
+///   a[i][g a_group + u a_run + t a_step] * b[g b_group + u b_run + t b_step + j].
+/// The sum runs over g, u, t in that order, with one (fused, where the machine can) multiply-add a term:
+/// neither the size of tiles nor the width of vectors changes a bit of the result.
+struct TileTerms {
+  const float* const* a = nullptr;  // one pointer per row of the tile
+  int64_t a_step = 1;
+  int64_t a_run = 0;
+  int64_t a_group = 0;
+  const float* b = nullptr;  // whole vectors are read: `vectors * lanes` floats must be readable at each term
+  int64_t b_step = 1;
+  int64_t b_run = 0;
+  int64_t b_group = 0;
+  int64_t groups = 1;
+  int64_t runs = 1;
+  int64_t run_length = 0;
+};
+
+/// Where a tile goes: row i to c[i][offset … offset + columns). With `add` the sums start from the values
+/// there, else from 0.
+struct TileResult {
+  float* const* c = nullptr;  // one pointer per row of the tile
+  int64_t offset = 0;
+  int64_t columns = 0;  // at least 1, and more than (vectors - 1) * lanes
+  bool add = false;
+};
+
+/// The tiles of the machine's instruction set.
+struct TileEngine {
+  int64_t lanes;         // floats in a vector
+  int64_t rows;          // most rows of a tile of `vectors` vectors or fewer
+  int64_t vectors;       // vectors of a usual tile: rows * vectors sums fill the registers
+  int64_t wide_rows;     // most rows of a tile of `wide_vectors` vectors
+  int64_t wide_vectors;  // vectors + 1
+
+  /// Computes a tile of at most `rows` by `vectors`, or of at most wide_rows by wide_vectors.
+  void (*multiply)(int64_t rows, int64_t vectors, const TileTerms& terms, const TileResult& result);
+  /// y[j] = sum over t of x[t] rows[j * stride + t] for j < n, in 16 partial sums whatever the vector.
+  void (*dot_rows)(const float* x, const float* rows, int64_t stride, int64_t n, int64_t k, float* y);
+  /// c[j] = tanh(c[j]) for j < n.
+  void (*tanh)(float* c, int64_t n);
+};
+
+const TileEngine& tile_engine();
+
+}  // namespace mt

@@ -1,0 +1,166 @@
+#include "kernels/gemm/tile.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/gemm/tile_cpu.cc"
+#include <hwy/foreach_target.h>
+// The headers above must come first: this file is compiled once per instruction set.
+#include <hwy/contrib/math/math-inl.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "kernels/common/lanes-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace mt::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using FloatTag = hn::ScalableTag<float>;
+using FloatVector = hn::Vec<FloatTag>;
+constexpr int kWidth = static_cast<int>(hn::MaxLanes(FloatTag()));
+
+// 32 registers hold 14 x 2 sums, 2 vectors of b and one of a; 16 registers hold 6 x 2.
+constexpr bool kManyRegisters = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON;
+constexpr int kTileRows = kManyRegisters ? 14 : 6;
+constexpr int kTileVectors = 2;
+constexpr int kWideRows = kManyRegisters ? 8 : 4;
+constexpr int kWideVectors = 3;
+
+/// f(0), f(1) … f(kCount - 1) with compile-time arguments, so that arrays indexed by them live in registers.
+template <int kCount, typename F>
+HWY_INLINE void unroll(const F& f) {
+  [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) HWY_ATTR {
+    (f(std::integral_constant<int, kIndex>{}), ...);
+  }
+  (std::make_integer_sequence<int, kCount>{});
+}
+
+template <int kRows, int kVectors>
+void MultiplyTile(const TileTerms& terms, const TileResult& result) {
+  const FloatTag d;
+  FloatVector sum[kRows * kVectors];
+  const float* a[kRows];
+  unroll<kRows>([&](auto i) HWY_ATTR { a[i.value] = terms.a[i.value]; });
+  // Full vectors of the result, and the lanes of the last one.
+  const int64_t last = (kVectors - 1) * kWidth;
+  const auto mask = hn::FirstN(d, static_cast<std::size_t>(result.columns - last));
+  unroll<kRows>([&](auto i) HWY_ATTR {
+    unroll<kVectors>([&](auto v) HWY_ATTR {
+      auto& s = sum[i.value * kVectors + v.value];
+      const float* c = result.c[i.value] + result.offset + v.value * kWidth;
+      if (!result.add)
+        s = hn::Zero(d);
+      else if (v.value + 1 < kVectors)
+        s = hn::LoadU(d, c);
+      else
+        s = hn::MaskedLoad(mask, d, c);
+    });
+  });
+
+  const int64_t a_step = terms.a_step;
+  const int64_t b_step = terms.b_step;
+  for (int64_t run = 0; run < terms.groups * terms.runs; ++run) {
+    const int64_t g = run / terms.runs;
+    const int64_t u = run % terms.runs;
+    const float* b = terms.b + g * terms.b_group + u * terms.b_run;
+    int64_t offset = g * terms.a_group + u * terms.a_run;
+    for (int64_t t = 0; t < terms.run_length; ++t) {
+      FloatVector b_vector[kVectors];
+      unroll<kVectors>([&](auto v) HWY_ATTR { b_vector[v.value] = hn::LoadU(d, b + v.value * kWidth); });
+      unroll<kRows>([&](auto i) HWY_ATTR {
+        const auto a_value = hn::Set(d, a[i.value][offset]);
+        unroll<kVectors>([&](auto v) HWY_ATTR {
+          auto& s = sum[i.value * kVectors + v.value];
+          s = hn::MulAdd(a_value, b_vector[v.value], s);
+        });
+      });
+      offset += a_step;
+      b += b_step;
+    }
+  }
+
+  unroll<kRows>([&](auto i) HWY_ATTR {
+    unroll<kVectors>([&](auto v) HWY_ATTR {
+      const auto s = sum[i.value * kVectors + v.value];
+      float* c = result.c[i.value] + result.offset + v.value * kWidth;
+      if (v.value + 1 < kVectors)
+        hn::StoreU(s, d, c);
+      else
+        hn::BlendedStore(s, mask, d, c);
+    });
+  });
+}
+
+using TileFunction = void (*)(const TileTerms&, const TileResult&);
+
+template <int kVectors, int... kIndex>
+constexpr std::array<TileFunction, sizeof...(kIndex)> functions_by_rows(
+    std::integer_sequence<int, kIndex...>) {
+  return {MultiplyTile<kIndex + 1, kVectors>...};
+}
+
+void MultiplyAnyTile(int64_t rows, int64_t vectors, const TileTerms& terms, const TileResult& result) {
+  static constexpr auto kOne = functions_by_rows<1>(std::make_integer_sequence<int, kTileRows>{});
+  static constexpr auto kTwo = functions_by_rows<2>(std::make_integer_sequence<int, kTileRows>{});
+  static constexpr auto kThree =
+      functions_by_rows<kWideVectors>(std::make_integer_sequence<int, kWideRows>{});
+  const auto row = static_cast<std::size_t>(rows - 1);
+  (vectors == 1 ? kOne[row] : vectors == 2 ? kTwo[row] : kThree[row])(terms, result);
+}
+
+/// kRows dot products at once, so that x is read once for all and the additions of one do not wait for each
+/// other.
+template <int kRows>
+void DotSomeRows(const float* x, const float* rows, int64_t stride, int64_t k, float* y) {
+  const Lanes lanes;
+  std::array<Lanes::Value, kRows> sum;
+  for (auto& s : sum) s = lanes.set(0.0F);
+  for_each_lanes(k, [&](int64_t t, int64_t n) HWY_ATTR {
+    const auto x_value = lanes.load_or(x + t, n, 0.0F);
+    unroll<kRows>([&](auto i) HWY_ATTR {
+      sum[i.value] =
+          lanes.mul_add(lanes.load_or(rows + i.value * stride + t, n, 0.0F), x_value, sum[i.value]);
+    });
+  });
+  unroll<kRows>([&](auto i) HWY_ATTR { y[i.value] = lanes.reduce_add(sum[i.value]); });
+}
+
+void DotRows(const float* x, const float* rows, int64_t stride, int64_t n, int64_t k, float* y) {
+  int64_t j = 0;
+  for (; j + 4 <= n; j += 4) DotSomeRows<4>(x, rows + j * stride, stride, k, y + j);
+  for (; j < n; ++j) DotSomeRows<1>(x, rows + j * stride, stride, k, y + j);
+}
+
+void TanhRow(float* c, int64_t n) {
+  const Lanes lanes;
+  for_each_lanes(n, [&](int64_t j, int64_t count) HWY_ATTR {
+    const auto x = lanes.load_or(c + j, count, 0.0F);
+    const auto y =
+        lanes.make([&](auto i) HWY_ATTR { return hn::Tanh(Lanes::D(), x.template at<i.value>()); });
+    lanes.store(y, c + j, count);
+  });
+}
+
+const TileEngine& Engine() {
+  static constexpr TileEngine engine{kWidth,       kTileRows,       kTileVectors, kWideRows,
+                                     kWideVectors, MultiplyAnyTile, DotRows,      TanhRow};
+  return engine;
+}
+
+}  // namespace mt::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace mt {
+namespace {
+HWY_EXPORT(Engine);
+}
+const TileEngine& tile_engine() {
+  static const TileEngine& engine = HWY_DYNAMIC_DISPATCH(Engine)();
+  return engine;
+}
+}  // namespace mt
+#endif
