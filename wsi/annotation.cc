@@ -1,0 +1,106 @@
+#include "wsi/annotation.h"
+
+#include <algorithm>
+#include <array>
+#include <bitset>
+#include <cmath>
+#include <limits>
+
+namespace mt::wsi {
+namespace {
+
+struct Edge {
+  Point a, b;
+
+  /// Whether the edge passes the horizontal line through y; the lower end belongs to the edge, the upper one
+  /// does not, so that a corner counts once.
+  bool passes(double y) const { return (a.y <= y) != (b.y <= y); }
+  double x_at(double y) const { return a.x + (y - a.y) / (b.y - a.y) * (b.x - a.x); }
+};
+
+template <typename Body>
+void for_edges(const Polygon& polygon, const Body& body) {
+  const std::vector<Point>& points = polygon.points;
+  for (std::size_t i = 0; i < points.size(); ++i) body(Edge{points[i], points[(i + 1) % points.size()]});
+}
+
+bool inside(const Polygon& polygon, double x, double y) {
+  bool odd = false;
+  for_edges(polygon, [&](const Edge& edge) { odd ^= edge.passes(y) && edge.x_at(y) <= x; });
+  return odd;
+}
+
+using SampleMask = std::bitset<Annotations::kSamples * Annotations::kSamples>;
+
+/// The sample points of a square that lie in the polygon: row by row, every edge to the left of a point flips
+/// it.
+SampleMask samples_inside(const Polygon& polygon, double x, double y, double size) {
+  constexpr int kSamples = Annotations::kSamples;
+  const double step = size / kSamples;
+  std::vector<Edge> near;
+  for_edges(polygon, [&](const Edge& edge) {
+    const bool apart = std::max(edge.a.y, edge.b.y) < y || std::min(edge.a.y, edge.b.y) > y + size ||
+                       std::min(edge.a.x, edge.b.x) > x + size;
+    if (!apart) near.push_back(edge);
+  });
+  SampleMask mask;
+  for (int row = 0; row < kSamples; ++row) {
+    const double sample_y = y + (row + 0.5) * step;
+    std::array<bool, kSamples> flips{};
+    for (const Edge& edge : near) {
+      if (!edge.passes(sample_y)) continue;
+      // The first sample at or to the right of the edge.
+      const double first = std::ceil((edge.x_at(sample_y) - x) / step - 0.5);
+      if (first < kSamples) flips[static_cast<std::size_t>(std::max(0.0, first))] ^= true;
+    }
+    bool odd = false;
+    for (int column = 0; column < kSamples; ++column) {
+      odd ^= flips[static_cast<std::size_t>(column)];
+      mask[static_cast<std::size_t>(row * kSamples + column)] = odd;
+    }
+  }
+  return mask;
+}
+
+}  // namespace
+
+Annotations::Annotations(std::vector<Polygon> polygons) : polygons_(std::move(polygons)) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  for (const Polygon& polygon : polygons_) {
+    Bounds bounds{kInfinity, kInfinity, -kInfinity, -kInfinity};
+    for (const Point& point : polygon.points) {
+      bounds = {std::min(bounds.x0, point.x), std::min(bounds.y0, point.y), std::max(bounds.x1, point.x),
+                std::max(bounds.y1, point.y)};
+    }
+    bounds_.push_back(bounds);
+  }
+}
+
+bool Annotations::has_tumour() const {
+  return std::any_of(polygons_.begin(), polygons_.end(),
+                     [](const Polygon& polygon) { return !polygon.excluded; });
+}
+
+bool Annotations::contains(double x, double y) const {
+  bool tumour = false;
+  for (const Polygon& polygon : polygons_) {
+    if ((polygon.excluded || !tumour) && inside(polygon, x, y)) {
+      if (polygon.excluded) return false;
+      tumour = true;
+    }
+  }
+  return tumour;
+}
+
+double Annotations::coverage(double x, double y, double size) const {
+  SampleMask tumour;
+  SampleMask excluded;
+  for (std::size_t i = 0; i < polygons_.size(); ++i) {
+    const Bounds& bounds = bounds_[i];
+    if (bounds.x0 > x + size || bounds.y0 > y + size || bounds.x1 < x || bounds.y1 < y) continue;
+    (polygons_[i].excluded ? excluded : tumour) |= samples_inside(polygons_[i], x, y, size);
+  }
+  return static_cast<double>((tumour & ~excluded).count()) / static_cast<double>(tumour.size());
+}
+
+}  // namespace mt::wsi

@@ -1,0 +1,149 @@
+// ASAP's XML: ASAP_Annotations / Annotations / Annotation / Coordinates / Coordinate, in level-0 pixels.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <pugixml.hpp>
+#include <string_view>
+#include <utility>
+
+#include "tensor/check.h"
+#include "wsi/annotation.h"
+
+namespace mt::wsi {
+namespace {
+
+enum class Role { tumour, excluded, left_out, unknown };
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  for (char& c : result) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return result;
+}
+
+Role role_of(std::string_view group, const std::vector<std::string>& tumour_groups) {
+  const std::string name = lower(group);
+  const bool chosen = std::any_of(tumour_groups.begin(), tumour_groups.end(),
+                                  [&](const std::string& candidate) { return lower(candidate) == name; });
+  if (chosen || name == "tumor" || name == "tumour" || name == "_0" || name == "_1") return Role::tumour;
+  if (name.empty() || name == "_2" || name == "exclusion" || name == "none" || name == "normal")
+    return Role::excluded;
+  return tumour_groups.empty() ? Role::unknown : Role::left_out;
+}
+
+double coordinate(const pugi::xml_node& node, const char* axis, const std::string& where) {
+  const char* text = node.attribute(axis).value();
+  const char* end = text + std::strlen(text);
+  double value = 0;
+  const auto [stopped, error] = std::from_chars(text, end, value);
+  check(error == std::errc() && stopped == end && std::isfinite(value) && std::abs(value) < 1e9,
+        "{}: {}=\"{}\" is not a level-0 coordinate", where, axis, std::string(text).substr(0, 40));
+  return value;
+}
+
+std::vector<Point> read_points(const pugi::xml_node& annotation, const std::string& where) {
+  std::vector<std::pair<int64_t, Point>> ordered;
+  for (const pugi::xml_node& node : annotation.child("Coordinates").children("Coordinate")) {
+    const int64_t order = node.attribute("Order").as_llong(static_cast<long long>(ordered.size()));
+    ordered.push_back({order, {coordinate(node, "X", where), coordinate(node, "Y", where)}});
+  }
+  std::stable_sort(ordered.begin(), ordered.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<Point> points;
+  for (const auto& [order, point] : ordered) points.push_back(point);
+  return points;
+}
+
+std::string escaped(std::string_view text) {
+  std::string result;
+  for (const char c : text) {
+    switch (c) {
+      case '&':
+        result += "&amp;";
+        break;
+      case '<':
+        result += "&lt;";
+        break;
+      case '>':
+        result += "&gt;";
+        break;
+      case '"':
+        result += "&quot;";
+        break;
+      default:
+        result += c;
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+Annotations read_asap(const std::filesystem::path& path, const std::vector<std::string>& tumour_groups) {
+  pugi::xml_document document;
+  const pugi::xml_parse_result parsed = document.load_file(path.c_str());
+  check(static_cast<bool>(parsed), "{}: not readable as XML ({} at byte {})", path.string(),
+        parsed.description(), parsed.offset);
+  const pugi::xml_node root = document.child("ASAP_Annotations");
+  check(!root.empty() && !root.child("Annotations").empty(),
+        "{}: no ASAP_Annotations/Annotations in it; annotations must be ASAP's XML", path.string());
+  std::vector<Polygon> polygons;
+  for (const pugi::xml_node& node : root.child("Annotations").children("Annotation")) {
+    Polygon polygon;
+    polygon.name = node.attribute("Name").value();
+    polygon.group = node.attribute("PartOfGroup").value();
+    const std::string where = fmt::format("{}: annotation \"{}\"", path.string(), polygon.name);
+    const std::string type = lower(node.attribute("Type").value());
+    if (type == "dot" || type == "pointset") continue;
+    const Role role = role_of(polygon.group, tumour_groups);
+    check(role != Role::unknown,
+          "{} is in group \"{}\"; known are Tumor, _0, _1 (tumour) and _2, Exclusion, None, Normal (not); "
+          "name the groups "
+          "that are tumour",
+          where, polygon.group);
+    if (role == Role::left_out) continue;
+    polygon.excluded = role == Role::excluded;
+    polygon.points = read_points(node, where);
+    check(polygon.points.size() >= 3, "{} has {} points; an outline needs three", where,
+          polygon.points.size());
+    polygons.push_back(std::move(polygon));
+  }
+  return Annotations(std::move(polygons));
+}
+
+std::string to_asap(const Annotations& annotations) {
+  constexpr std::array<std::array<const char*, 2>, 2> kGroups = {
+      {{"Tumor", "#F4FA58"}, {"Exclusion", "#64FE2E"}}};
+  std::string xml = "<?xml version=\"1.0\"?>\n<ASAP_Annotations>\n\t<Annotations>\n";
+  std::array<std::string, 2> groups;  // of tumour, of excluded areas
+  std::size_t number = 0;
+  for (const Polygon& polygon : annotations.polygons()) {
+    const std::size_t kind = polygon.excluded ? 1 : 0;
+    const std::string group = polygon.group.empty() ? kGroups[kind][0] : polygon.group;
+    if (groups[kind].empty()) groups[kind] = group;
+    const std::string name = polygon.name.empty() ? fmt::format("Annotation {}", number) : polygon.name;
+    xml += fmt::format(
+        "\t\t<Annotation Name=\"{}\" Type=\"Polygon\" PartOfGroup=\"{}\" "
+        "Color=\"{}\">\n\t\t\t<Coordinates>\n",
+        escaped(name), escaped(group), kGroups[kind][1]);
+    for (std::size_t i = 0; i < polygon.points.size(); ++i) {
+      xml += fmt::format("\t\t\t\t<Coordinate Order=\"{}\" X=\"{:.3f}\" Y=\"{:.3f}\" />\n", i,
+                         polygon.points[i].x, polygon.points[i].y);
+    }
+    xml += "\t\t\t</Coordinates>\n\t\t</Annotation>\n";
+    ++number;
+  }
+  xml += "\t</Annotations>\n\t<AnnotationGroups>\n";
+  for (std::size_t kind = 0; kind < groups.size(); ++kind) {
+    if (groups[kind].empty()) continue;
+    xml += fmt::format(
+        "\t\t<Group Name=\"{}\" PartOfGroup=\"None\" Color=\"{}\">\n\t\t\t<Attributes />\n\t\t</Group>\n",
+        escaped(groups[kind]), kGroups[kind][1]);
+  }
+  return xml + "\t</AnnotationGroups>\n</ASAP_Annotations>\n";
+}
+
+}  // namespace mt::wsi
