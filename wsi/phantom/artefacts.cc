@@ -18,11 +18,11 @@ void tint(uint8_t* pixel, const std::array<float, 3>& transmission, float alpha)
   }
 }
 
-struct Point {
+struct StrokePoint {
   float x, y;
 };
 
-float distance_to_segment(Point p, Point a, Point b) {
+float distance_to_segment(StrokePoint p, StrokePoint a, StrokePoint b) {
   const float dx = b.x - a.x;
   const float dy = b.y - a.y;
   const float t = std::clamp(((p.x - a.x) * dx + (p.y - a.y) * dy) / (dx * dx + dy * dy + 1e-6F), 0.0F, 1.0F);
@@ -85,16 +85,16 @@ void draw_pen(RgbImage& image, const Geometry& geometry, float mpp, RandomStream
   // A slow arc along one side, as one drawn around the tissue by hand.
   const int side = static_cast<int>(random.below(4));
   const float thickness = random.uniform(14.0F, 24.0F);
-  std::array<Point, 9> stroke{};
+  std::array<StrokePoint, 9> stroke{};
   const float bow = random.uniform(-18.0F, 18.0F);
   for (std::size_t i = 0; i < stroke.size(); ++i) {
     const float t = static_cast<float>(i) / static_cast<float>(stroke.size() - 1);
     const float inward = 14.0F + bow * std::sin(kPi * t) + 2.5F * random.normal();
     const float along = 0.04F + 0.92F * t;
-    stroke[i] = side == 0   ? Point{along * width_um, inward}
-                : side == 1 ? Point{along * width_um, height_um - inward}
-                : side == 2 ? Point{inward, along * height_um}
-                            : Point{width_um - inward, along * height_um};
+    stroke[i] = side == 0   ? StrokePoint{along * width_um, inward}
+                : side == 1 ? StrokePoint{along * width_um, height_um - inward}
+                : side == 2 ? StrokePoint{inward, along * height_um}
+                            : StrokePoint{width_um - inward, along * height_um};
   }
   const NoiseField uneven(random, 9.0F);
   for (int64_t py = 0; py < image.height; ++py) {

@@ -3,6 +3,9 @@
 #include <tiffio.h>
 
 #include <algorithm>
+#include <array>
+#include <cstdarg>
+#include <cstdio>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -20,12 +23,13 @@ constexpr uint32_t kReduced = FILETYPE_REDUCEDIMAGE;
 constexpr uint32_t kAperioMacro = 9;
 
 /// One TIFF file being written; errors of libtiff become an Error with the file's name.
-class TiffFile {
+class TiffOutput {
  public:
   /// Writes to the file called `name`; errors speak of `path`.
-  TiffFile(const std::string& name, const std::filesystem::path& path, bool big) : path_(path) {
-    TIFFSetErrorHandler(nullptr);  // the messages on stderr; ours name the file instead
-    file_.reset(TIFFOpen(name.c_str(), big ? "w8" : "w"));
+  TiffOutput(const std::string& name, const std::filesystem::path& path, bool big) : path_(path) {
+    const std::unique_ptr<TIFFOpenOptions, FreeOptions> settings(TIFFOpenOptionsAlloc());
+    TIFFOpenOptionsSetErrorHandlerExtR(settings.get(), &TiffOutput::keep_message, &message_);
+    file_.reset(TIFFOpenExt(name.c_str(), big ? "w8" : "w", settings.get()));
     check(file_ != nullptr, "{}: cannot be created; is the folder there and writable?", path.string());
   }
 
@@ -33,20 +37,34 @@ class TiffFile {
   void set(uint32_t tag, Values... values) {
     require(TIFFSetField(file_.get(), tag, values...) == 1);
   }
-  void require(bool ok) const { check(ok, "{}: writing failed; is the disk full?", path_.string()); }
+  void require(bool ok) const {
+    check(ok, "{}: writing failed ({}); is the disk full?", path_.string(), message_);
+  }
   void end_directory() { require(TIFFWriteDirectory(file_.get()) == 1); }
   TIFF* get() { return file_.get(); }
   void close() { file_.reset(); }
 
  private:
+  /// libtiff's messages go into our Error instead of onto stderr.
+  static int keep_message(TIFF*, void* message, const char*, const char* format, va_list arguments) {
+    std::array<char, 256> text{};
+    std::vsnprintf(text.data(), text.size(), format, arguments);
+    *static_cast<std::string*>(message) = text.data();
+    return 1;
+  }
+
+  struct FreeOptions {
+    void operator()(TIFFOpenOptions* options) const { TIFFOpenOptionsFree(options); }
+  };
   struct Close {
     void operator()(TIFF* file) const { TIFFClose(file); }
   };
   std::filesystem::path path_;
+  std::string message_ = "no reason given";
   std::unique_ptr<TIFF, Close> file_;
 };
 
-void set_picture(TiffFile& file, int64_t width, int64_t height, TiffCompression compression,
+void set_picture(TiffOutput& file, int64_t width, int64_t height, TiffCompression compression,
                  const TiffWriteOptions& options) {
   file.set(TIFFTAG_IMAGEWIDTH, static_cast<uint32_t>(width));
   file.set(TIFFTAG_IMAGELENGTH, static_cast<uint32_t>(height));
@@ -92,7 +110,7 @@ bool all_glass(const std::vector<uint8_t>& tile) {
   return std::all_of(tile.begin(), tile.end(), [](uint8_t sample) { return sample >= kGlass; });
 }
 
-void write_tiled(TiffFile& file, const RgbImage& image, int64_t padded_width, int64_t padded_height,
+void write_tiled(TiffOutput& file, const RgbImage& image, int64_t padded_width, int64_t padded_height,
                  const TiffWriteOptions& options) {
   const int64_t side = options.tile;
   set_picture(file, padded_width, padded_height, options.compression, options);
@@ -115,7 +133,7 @@ void write_tiled(TiffFile& file, const RgbImage& image, int64_t padded_width, in
 }
 
 /// A picture beside the pyramid, in strips.
-void write_associated(TiffFile& file, const RgbImage& image, uint32_t subfile_type,
+void write_associated(TiffOutput& file, const RgbImage& image, uint32_t subfile_type,
                       const std::string& description, const TiffWriteOptions& options) {
   file.set(TIFFTAG_SUBFILETYPE, subfile_type);
   set_picture(file, image.width, image.height, TiffCompression::jpeg, options);
@@ -147,7 +165,7 @@ std::string level_description(const TiffWriteOptions& options, const std::vector
   return "";
 }
 
-void write_level(TiffFile& file, const RgbImage& image, const std::vector<LevelSize>& sizes, int level,
+void write_level(TiffOutput& file, const RgbImage& image, const std::vector<LevelSize>& sizes, int level,
                  const TiffWriteOptions& options) {
   const bool padded = options.dialect == TiffDialect::philips && level > 0;
   // Aperio marks its levels by their order and tiles alone.
@@ -167,7 +185,7 @@ void write_level(TiffFile& file, const RgbImage& image, const std::vector<LevelS
   file.end_directory();
 }
 
-void write_all(TiffFile& file, const std::vector<RgbImage>& reductions, const RgbImage& level0,
+void write_all(TiffOutput& file, const std::vector<RgbImage>& reductions, const RgbImage& level0,
                const TiffWriteOptions& options) {
   std::vector<LevelSize> sizes = {{level0.width, level0.height}};
   for (const RgbImage& image : reductions) sizes.push_back({image.width, image.height});
@@ -219,7 +237,7 @@ void write_tiff_pyramid(const std::filesystem::path& path, const RgbImage& level
     reductions.push_back(halved(reductions.empty() ? level0 : reductions.back()));
   }
   AtomicFile atomic(path.string());
-  TiffFile file(atomic.temporary_path(), path, options.big_tiff);
+  TiffOutput file(atomic.temporary_path(), path, options.big_tiff);
   write_all(file, reductions, level0, options);
   file.close();
   atomic.commit();
