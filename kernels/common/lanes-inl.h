@@ -22,43 +22,33 @@ namespace mt::HWY_NAMESPACE {
 
 inline constexpr int64_t kLanes = 16;
 
-/// Operations on 16 floats. Width (4, 8 or 16) is a compile-time constant of the target; loops over registers
-/// unroll.
+/// Operations on 16 floats. Width (1, 4, 8 or 16) is a compile-time constant of the target; loops over
+/// registers unroll.
 struct Lanes {
   using D = hwy::HWY_NAMESPACE::CappedTag<float, kLanes>;
   using V = hwy::HWY_NAMESPACE::Vec<D>;
   static constexpr int64_t kWidth = hwy::HWY_NAMESPACE::MaxLanes(D());
   static constexpr int64_t kRegisters = kLanes / kWidth;
   struct Value {
-    V v0;
-    V v1;
-    V v2;
-    V v3;
+    V part[kRegisters];
     template <int I>
     HWY_INLINE V& at() {
-      if constexpr (I == 0)
-        return v0;
-      else if constexpr (I == 1)
-        return v1;
-      else if constexpr (I == 2)
-        return v2;
-      else
-        return v3;
+      return part[I];
     }
     template <int I>
     HWY_INLINE const V& at() const {
-      return const_cast<Value*>(this)->template at<I>();
+      return part[I];
     }
   };
 
+  template <typename F, int... I>
+  static HWY_INLINE void each_of(const F& f, std::integer_sequence<int, I...>) {
+    (f(std::integral_constant<int, I>{}), ...);
+  }
+  /// f(0), f(1), … for each register, as compile-time constants.
   template <typename F>
   static HWY_INLINE void each(const F& f) {
-    f(std::integral_constant<int, 0>{});
-    if constexpr (kRegisters > 1) f(std::integral_constant<int, 1>{});
-    if constexpr (kRegisters > 2) {
-      f(std::integral_constant<int, 2>{});
-      f(std::integral_constant<int, 3>{});
-    }
+    each_of(f, std::make_integer_sequence<int, static_cast<int>(kRegisters)>{});
   }
   template <typename F>
   static HWY_INLINE Value make(const F& f) {
@@ -130,6 +120,25 @@ struct Lanes {
     return make([&](auto i) HWY_ATTR {
       const auto positive = hwy::HWY_NAMESPACE::Gt(a.template at<i.value>(), hwy::HWY_NAMESPACE::Zero(D()));
       return hwy::HWY_NAMESPACE::IfThenElseZero(positive, b.template at<i.value>());
+    });
+  }
+  /// log(1 + a), within 2 ULP.
+  static HWY_INLINE Value log1p(const Value& a) {
+    return make([&](auto i) HWY_ATTR { return hwy::HWY_NAMESPACE::Log1p(D(), a.template at<i.value>()); });
+  }
+  /// Within 4 ULP.
+  static HWY_INLINE Value tanh(const Value& a) {
+    return make([&](auto i) HWY_ATTR { return hwy::HWY_NAMESPACE::Tanh(D(), a.template at<i.value>()); });
+  }
+  static HWY_INLINE Value abs(const Value& a) {
+    return make([&](auto i) HWY_ATTR { return hwy::HWY_NAMESPACE::Abs(a.template at<i.value>()); });
+  }
+  /// a >= b ? yes : no, lane by lane; NaN takes `no`.
+  static HWY_INLINE Value select_ge(const Value& a, const Value& b, const Value& yes, const Value& no) {
+    return make([&](auto i) HWY_ATTR {
+      constexpr int k = i.value;
+      const auto mask = hwy::HWY_NAMESPACE::Ge(a.template at<k>(), b.template at<k>());
+      return hwy::HWY_NAMESPACE::IfThenElse(mask, yes.template at<k>(), no.template at<k>());
     });
   }
   static HWY_INLINE bool any_nan(const Value& a) {

@@ -32,7 +32,7 @@ void quantiles(const double* scores, const uint8_t* mask, int64_t n, const doubl
     const std::size_t above = std::min(below + 1, sorted.size() - 1);
     const double fraction = position - static_cast<double>(below);
     values[l] = sorted[below];
-    if (fraction > 0 && sorted[above] != sorted[below])
+    if (fraction > 0 && sorted[above] != sorted[below] && !std::isinf(sorted[below]))
       values[l] += fraction * (sorted[above] - sorted[below]);
   }
 }
