@@ -13,7 +13,9 @@ namespace mt::conv2d_cpu {
 namespace {
 
 // A task's piece of the input stays in the second-level cache beside a strip of weights.
-constexpr int64_t kTaskFloats = 64 * 1024;
+constexpr int64_t kTaskFloats = 128 * 1024;
+// … and a block of a strip of weights, this many terms deep.
+constexpr int64_t kBlockTerms = 640;
 // Smallest task in output pixels: a few tiles, so that packing pointers and frames stays small beside them.
 constexpr int64_t kTaskPixels = 56;
 
@@ -82,26 +84,45 @@ void gather_pixels(const Correlation& job, bool framed, int64_t begin, int64_t e
   });
 }
 
-/// Output channels of panels [first, last) for the pixels of a task.
-void correlate_pixels(const Correlation& job, const TaskPixels& pixels, int64_t first, int64_t last) {
+/// Terms [begin, begin + terms.run_length) of each of the runs of `terms`, for all pixels of a task and one
+/// panel.
+void correlate_panel(const Correlation& job, const TaskPixels& pixels, int64_t panel, TileTerms terms,
+                     bool add) {
   const TileEngine& engine = tile_engine();
+  const int64_t columns = std::min(engine.width(), job.out.k - panel * engine.width());
+  const int64_t vectors = blocks(columns, engine.lanes);
+  const auto count = static_cast<int64_t>(pixels.input.size());
+  const int64_t tiles = blocks(count, engine.rows[static_cast<std::size_t>(vectors)]);
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    const int64_t i = tile * count / tiles;
+    terms.a = pixels.input.data() + i;
+    const TileResult result{
+        .c = pixels.output.data() + i, .offset = panel * engine.width(), .columns = columns, .add = add};
+    engine.multiply((tile + 1) * count / tiles - i, vectors, terms, result);
+  }
+}
+
+/// Output channels of panels [first, last) for the pixels of a task. The terms of a long sum are taken in
+/// blocks, so that a block of a panel stays in the cache while all pixels pass over it.
+void correlate_pixels(const Correlation& job, const TaskPixels& pixels, int64_t first, int64_t last) {
   const int64_t width = panel_width();
   const int64_t run = job.taps.columns * job.x.c;
-  const auto count = static_cast<int64_t>(pixels.input.size());
-  const int64_t tiles = blocks(count, engine.rows);
+  const bool together = job.taps.rows * run <= kBlockTerms;
+  const int64_t run_blocks = together ? 1 : blocks(run, kBlockTerms);
   for (int64_t panel = first; panel < last; ++panel) {
-    const int64_t columns = std::min(width, job.out.k - panel * width);
-    for (int64_t tile = 0; tile < tiles; ++tile) {
-      const int64_t i = tile * count / tiles;
-      const TileTerms terms{.a = pixels.input.data() + i,
-                            .a_run = pixels.row_stride,
-                            .b = job.panels + panel * job.taps.rows * run * width,
-                            .b_step = width,
-                            .b_run = run * width,
-                            .runs = job.taps.rows,
-                            .run_length = run};
-      const TileResult result{.c = pixels.output.data() + i, .offset = panel * width, .columns = columns};
-      engine.multiply((tile + 1) * count / tiles - i, blocks(columns, engine.lanes), terms, result);
+    const float* b = job.panels + panel * job.taps.rows * run * width;
+    for (int64_t r = 0; r < (together ? 1 : job.taps.rows); ++r) {
+      for (int64_t block = 0; block < run_blocks; ++block) {
+        const int64_t begin = block * run / run_blocks;
+        const TileTerms terms{.a_first = r * pixels.row_stride + begin,
+                              .a_run = pixels.row_stride,
+                              .b = b + (r * run + begin) * width,
+                              .b_step = width,
+                              .b_run = run * width,
+                              .runs = together ? job.taps.rows : 1,
+                              .run_length = (block + 1) * run / run_blocks - begin};
+        correlate_panel(job, pixels, panel, terms, r > 0 || block > 0);
+      }
     }
   }
 }
@@ -109,7 +130,7 @@ void correlate_pixels(const Correlation& job, const TaskPixels& pixels, int64_t 
 }  // namespace
 
 int64_t panel_width() {
-  return tile_engine().vectors * tile_engine().lanes;
+  return tile_engine().width();
 }
 
 void correlate(const Images& x, const Taps& taps, const float* panels, const OutputGrid& out) {

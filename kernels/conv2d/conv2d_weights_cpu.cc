@@ -73,7 +73,7 @@ void add_block(const WeightsJob& job, const ShardInput& input, const float* dy, 
                int64_t r, int64_t k, int64_t filters, float* sums, bool add) {
   const TileEngine& engine = tile_engine();
   const int64_t vectors = blocks(job.run(), engine.lanes);
-  const int64_t strips = blocks(vectors, engine.wide_vectors);
+  const int64_t strips = blocks(vectors, engine.vectors);
   const int64_t channels = job.shape.k;
   const float* x =
       input.pixels + block.image * input.image_stride + (block.row * job.taps.stride + r) * input.row_stride;
@@ -87,8 +87,7 @@ void add_block(const WeightsJob& job, const ShardInput& input, const float* dy, 
   for (int64_t strip = 0; strip < strips; ++strip) {
     const int64_t v = strip * vectors / strips;
     const int64_t strip_vectors = (strip + 1) * vectors / strips - v;
-    const int64_t tiles =
-        blocks(filters, strip_vectors == engine.wide_vectors ? engine.wide_rows : engine.rows);
+    const int64_t tiles = blocks(filters, engine.rows[static_cast<std::size_t>(strip_vectors)]);
     for (int64_t tile = 0; tile < tiles; ++tile) {
       const int64_t i = tile * filters / tiles;
       const TileTerms terms{.a = a.data() + i,
@@ -146,8 +145,7 @@ void backward_weights(const float* x, const float* dy, float* dw, const Conv2dSh
   if (d.k == 0 || d.c == 0) return;
   thread_local Scratch frames;
   thread_local Scratch partial;
-  const int64_t groups =
-      std::clamp<int64_t>(blocks(4 * thread_count(), d.r), 1, blocks(d.k, tile_engine().wide_rows));
+  const int64_t groups = std::clamp<int64_t>(blocks(4 * thread_count(), d.r), 1, blocks(d.k, 8));
   for (int64_t first = 0; first < d.n; first += kConv2dShardImages) {
     const int64_t count = std::min(kConv2dShardImages, d.n - first);
     const ShardInput input = frame_shard(job, first, count, frames);

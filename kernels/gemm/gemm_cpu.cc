@@ -60,16 +60,15 @@ void finish(const GemmEpilogue<float>& epilogue, int64_t begin, float* c, int64_
 /// The strips of B that tiles read: (k, width) each, width = vectors * lanes. Packed, or the matrix itself.
 class Panels {
  public:
-  Panels(const Problem& p, float* packed)
-      : p_(p), packed_(packed), width_(tile_engine().vectors * tile_engine().lanes) {}
+  Panels(const Problem& p, float* packed) : p_(p), packed_(packed), width_(tile_engine().width()) {}
   static int64_t floats(const Problem& p) {
-    const int64_t width = tile_engine().vectors * tile_engine().lanes;
+    const int64_t width = tile_engine().width();
     return blocks(p.n, width) * width * p.k;
   }
   /// One row of tiles reads B once: packing all of it would cost more than it saves. Whole vectors must be
   /// there.
   bool in_place(int64_t panel) const {
-    return !p_.transpose_b && p_.m <= tile_engine().rows && (panel + 1) * width_ <= p_.n;
+    return !p_.transpose_b && p_.m <= tile_engine().rows[1] && (panel + 1) * width_ <= p_.n;
   }
   void pack(int64_t panel) const {
     const int64_t j = panel * width_;
@@ -136,7 +135,6 @@ void multiply_block(const Problem& p, const Panels& panels, int64_t row, int64_t
     else if (p.beta != 0 && p.beta != 1)
       scale(block, columns, p.beta);
   }
-  const int64_t tiles = blocks(rows, engine.rows);
   RowsOfA a;
   for (int64_t t = 0; t < p.k; t += kDepth) {
     const int64_t depth = std::min(kDepth, p.k - t);
@@ -144,6 +142,8 @@ void multiply_block(const Problem& p, const Panels& panels, int64_t row, int64_t
     for (int64_t panel = first; panel < last; ++panel) {
       const int64_t j = panel * panels.width();
       const int64_t width = std::min(panels.width(), p.n - j);
+      const int64_t vectors = blocks(width, engine.lanes);
+      const int64_t tiles = blocks(rows, engine.rows[static_cast<std::size_t>(vectors)]);
       for (int64_t tile = 0; tile < tiles; ++tile) {
         const int64_t i = tile * rows / tiles;
         const TileTerms terms{.a = a.pointers.data() + i,
@@ -153,7 +153,7 @@ void multiply_block(const Problem& p, const Panels& panels, int64_t row, int64_t
                               .run_length = depth};
         const TileResult result{
             .c = c.data() + i, .offset = j, .columns = width, .add = t > 0 || p.beta != 0};
-        engine.multiply((tile + 1) * rows / tiles - i, blocks(width, engine.lanes), terms, result);
+        engine.multiply((tile + 1) * rows / tiles - i, vectors, terms, result);
       }
     }
   }

@@ -1,16 +1,20 @@
 #pragma once
 // The one inner loop behind matrix products and convolutions: a small block of sums held in registers.
 
+#include <array>
 #include <cstdint>
 
 namespace mt {
 
+inline constexpr int kMostTileVectors = 4;
+
 /// The terms of a tile: c[i][j] (+)= sum over g < groups, u < runs, t < run_length of
-///   a[i][g a_group + u a_run + t a_step] * b[g b_group + u b_run + t b_step + j].
+///   a[i][a_first + g a_group + u a_run + t a_step] * b[g b_group + u b_run + t b_step + j].
 /// The sum runs over g, u, t in that order, with one (fused, where the machine can) multiply-add a term:
 /// neither the size of tiles nor the width of vectors changes a bit of the result.
 struct TileTerms {
   const float* const* a = nullptr;  // one pointer per row of the tile
+  int64_t a_first = 0;              // added to each of them
   int64_t a_step = 1;
   int64_t a_run = 0;
   int64_t a_group = 0;
@@ -34,13 +38,14 @@ struct TileResult {
 
 /// The tiles of the machine's instruction set.
 struct TileEngine {
-  int64_t lanes;         // floats in a vector
-  int64_t rows;          // most rows of a tile of `vectors` vectors or fewer
-  int64_t vectors;       // vectors of a usual tile: rows * vectors sums fill the registers
-  int64_t wide_rows;     // most rows of a tile of `wide_vectors` vectors
-  int64_t wide_vectors;  // vectors + 1
+  int64_t lanes;    // floats in a vector
+  int64_t vectors;  // most vectors of a tile
+  /// Most rows of a tile of v vectors: as many as the registers hold; rows[0] is not used.
+  std::array<int64_t, kMostTileVectors + 1> rows;
 
-  /// Computes a tile of at most `rows` by `vectors`, or of at most wide_rows by wide_vectors.
+  /// Floats of the widest tile, the width of packed panels.
+  int64_t width() const { return lanes * vectors; }
+
   void (*multiply)(int64_t rows, int64_t vectors, const TileTerms& terms, const TileResult& result);
   /// y[j] = sum over t of x[t] rows[j * stride + t] for j < n, in 16 partial sums whatever the vector.
   void (*dot_rows)(const float* x, const float* rows, int64_t stride, int64_t n, int64_t k, float* y);

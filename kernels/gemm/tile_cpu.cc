@@ -22,12 +22,14 @@ using FloatTag = hn::ScalableTag<float>;
 using FloatVector = hn::Vec<FloatTag>;
 constexpr int kWidth = static_cast<int>(hn::MaxLanes(FloatTag()));
 
-// 32 registers hold 14 x 2 sums, 2 vectors of b and one of a; 16 registers hold 6 x 2.
+/// Rows of a tile of `vectors` vectors, so that its sums, `vectors` vectors of b and one of a fit the
+/// registers. With 32 registers 6 x 4 reads least per multiply-add; with 16 that is 6 x 2.
 constexpr bool kManyRegisters = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON;
-constexpr int kTileRows = kManyRegisters ? 14 : 6;
-constexpr int kTileVectors = 2;
-constexpr int kWideRows = kManyRegisters ? 8 : 4;
-constexpr int kWideVectors = 3;
+constexpr int kTileVectors = kManyRegisters ? 4 : 2;
+constexpr int tile_rows(int vectors) {
+  if (kManyRegisters) return vectors == 1 ? 14 : vectors == 2 ? 12 : vectors == 3 ? 9 : 6;
+  return vectors == 1 ? 8 : vectors == 2 ? 6 : 0;
+}
 
 /// f(0), f(1) … f(kCount - 1) with compile-time arguments, so that arrays indexed by them live in registers.
 template <int kCount, typename F>
@@ -62,23 +64,23 @@ void MultiplyTile(const TileTerms& terms, const TileResult& result) {
 
   const int64_t a_step = terms.a_step;
   const int64_t b_step = terms.b_step;
-  for (int64_t run = 0; run < terms.groups * terms.runs; ++run) {
-    const int64_t g = run / terms.runs;
-    const int64_t u = run % terms.runs;
-    const float* b = terms.b + g * terms.b_group + u * terms.b_run;
-    int64_t offset = g * terms.a_group + u * terms.a_run;
-    for (int64_t t = 0; t < terms.run_length; ++t) {
-      FloatVector b_vector[kVectors];
-      unroll<kVectors>([&](auto v) HWY_ATTR { b_vector[v.value] = hn::LoadU(d, b + v.value * kWidth); });
-      unroll<kRows>([&](auto i) HWY_ATTR {
-        const auto a_value = hn::Set(d, a[i.value][offset]);
-        unroll<kVectors>([&](auto v) HWY_ATTR {
-          auto& s = sum[i.value * kVectors + v.value];
-          s = hn::MulAdd(a_value, b_vector[v.value], s);
+  for (int64_t g = 0; g < terms.groups; ++g) {
+    for (int64_t u = 0; u < terms.runs; ++u) {
+      const float* b = terms.b + g * terms.b_group + u * terms.b_run;
+      int64_t offset = terms.a_first + g * terms.a_group + u * terms.a_run;
+      for (int64_t t = 0; t < terms.run_length; ++t) {
+        FloatVector b_vector[kVectors];
+        unroll<kVectors>([&](auto v) HWY_ATTR { b_vector[v.value] = hn::LoadU(d, b + v.value * kWidth); });
+        unroll<kRows>([&](auto i) HWY_ATTR {
+          const auto a_value = hn::Set(d, a[i.value][offset]);
+          unroll<kVectors>([&](auto v) HWY_ATTR {
+            auto& s = sum[i.value * kVectors + v.value];
+            s = hn::MulAdd(a_value, b_vector[v.value], s);
+          });
         });
-      });
-      offset += a_step;
-      b += b_step;
+        offset += a_step;
+        b += b_step;
+      }
     }
   }
 
@@ -96,19 +98,33 @@ void MultiplyTile(const TileTerms& terms, const TileResult& result) {
 
 using TileFunction = void (*)(const TileTerms&, const TileResult&);
 
+/// MultiplyTile<1, kVectors>, MultiplyTile<2, kVectors> …
 template <int kVectors, int... kIndex>
 constexpr std::array<TileFunction, sizeof...(kIndex)> functions_by_rows(
     std::integer_sequence<int, kIndex...>) {
   return {MultiplyTile<kIndex + 1, kVectors>...};
 }
 
+template <int kVectors>
+TileFunction tile_function(int64_t rows) {
+  static constexpr auto functions =
+      functions_by_rows<kVectors>(std::make_integer_sequence<int, tile_rows(kVectors)>{});
+  return functions[static_cast<std::size_t>(rows - 1)];
+}
+
 void MultiplyAnyTile(int64_t rows, int64_t vectors, const TileTerms& terms, const TileResult& result) {
-  static constexpr auto kOne = functions_by_rows<1>(std::make_integer_sequence<int, kTileRows>{});
-  static constexpr auto kTwo = functions_by_rows<2>(std::make_integer_sequence<int, kTileRows>{});
-  static constexpr auto kThree =
-      functions_by_rows<kWideVectors>(std::make_integer_sequence<int, kWideRows>{});
-  const auto row = static_cast<std::size_t>(rows - 1);
-  (vectors == 1 ? kOne[row] : vectors == 2 ? kTwo[row] : kThree[row])(terms, result);
+  TileFunction function = nullptr;
+  if (vectors == 1)
+    function = tile_function<1>(rows);
+  else if (vectors == 2)
+    function = tile_function<2>(rows);
+  if constexpr (kTileVectors == 4) {
+    if (vectors == 3)
+      function = tile_function<3>(rows);
+    else if (vectors == 4)
+      function = tile_function<4>(rows);
+  }
+  function(terms, result);
 }
 
 /// kRows dot products at once, so that x is read once for all and the additions of one do not wait for each
@@ -145,8 +161,9 @@ void TanhRow(float* c, int64_t n) {
 }
 
 const TileEngine& Engine() {
-  static constexpr TileEngine engine{kWidth,       kTileRows,       kTileVectors, kWideRows,
-                                     kWideVectors, MultiplyAnyTile, DotRows,      TanhRow};
+  static constexpr TileEngine engine{
+      kWidth,          kTileVectors, {0, tile_rows(1), tile_rows(2), tile_rows(3), tile_rows(4)},
+      MultiplyAnyTile, DotRows,      TanhRow};
   return engine;
 }
 
