@@ -11,29 +11,37 @@
 namespace mt::wsi {
 
 struct TilingOptions {
-  int64_t patch = 224;       // pixels of a side, as the network sees it
+  int64_t patch = 224;       // side in pixels, as the network sees it
   double mpp = 0.5;          // micrometres per pixel of a patch
   std::optional<int> level;  // `native:LEVEL`: read this level as it is, whatever its mpp
   int64_t overlap = 0;       // pixels of a patch shared with its neighbour
-  double min_tissue = 0.5;   // least share of a patch that must be tissue
+  /// The least share of a patch that must be tissue. CLAM asks for a point near the patch's centre to be
+  /// tissue and DSMIL for edges; half of the area is the plain form of the former.
+  double min_tissue = 0.5;
+  /// DSMIL's rule instead of the tissue mask: keep patches whose edge_score is above this. Reads every patch.
+  std::optional<double> min_edge_score;
 };
 
-/// Upper left corner in level-0 pixels, and the share of the patch that is tissue.
 struct Tile {
-  int64_t x_level0 = 0;
+  int64_t x_level0 = 0;  // upper left corner
   int64_t y_level0 = 0;
   float tissue_fraction = 0;
 };
 
 struct Tiling {
   double patch_level0 = 0;  // side of a patch in level-0 pixels; need not be whole
-  double mpp = 0;           // of a patch's pixel; 0 when the slide has none (only with `level`)
+  double mpp = 0;           // of a patch's pixel; 0 when nobody knows (only with `level`)
+  int64_t grid_tiles = 0;   // patches on the grid, tissue or not
   std::vector<Tile> tiles;  // row by row
 };
 
-/// The patches that lie wholly within the slide. Patch (i, j) starts at round(i * step), so that rounding
-/// never adds up. Throws when the slide has no mpp and no level is given, when the level is not there, or
-/// when overlap >= patch.
+/// The patches that lie wholly within the slide, from its upper left corner on. Column i starts at round(i *
+/// step): with a step that is no whole number rounding does not add up. A level whose mpp is the target's
+/// within Slide::kSameMpp is taken as it is, just as Slide::read_at_mpp does. Throws when the slide has no
+/// mpp and no level is given, when the level is not there, or when the overlap is not less than the patch.
 Tiling tile_slide(const Slide& slide, const TissueMask& tissue, const TilingOptions& options);
+
+/// The pixels of a tile: patch x patch at the tiling's resolution.
+RgbImage read_tile(const Slide& slide, const Tile& tile, const TilingOptions& options);
 
 }  // namespace mt::wsi

@@ -102,6 +102,7 @@ PhantomSlide render_phantom(std::string_view name, bool tumour, const PhantomOpt
   slide.tissue_um2 = area_above_zero(geometry.island());
   slide.tumour_um2 = tumour ? area_above_zero(geometry.tumour()) : 0.0;
   if (tumour) slide.tumour = Annotations(trace_outlines(geometry.tumour(), mpp));
+  slide.tissue = geometry.island();
   slide.cells = count_cells(geometry, mpp);
   return slide;
 }

@@ -38,6 +38,7 @@ struct PhantomSlide {
   double tumour_um2 = 0;
   Annotations tumour;  // outlines in level-0 pixels, holes as such
   std::vector<TissueCell> cells;
+  NodeGrid tissue;  // positive where there is tissue (droplets of fat and lumina included), in micrometres
   bool pen = false;
   bool out_of_focus = false;
 };
