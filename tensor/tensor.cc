@@ -61,7 +61,7 @@ Tensor Tensor::view_of(std::shared_ptr<Storage> storage, int64_t offset, const S
     const int64_t stride = strides[static_cast<std::size_t>(i)];
     check(stride >= 0, "tensor {}: negative stride {}", shape.str(), stride);
     tensor.strides_[static_cast<std::size_t>(i)] = stride;
-    if (shape[i] > 1 && stride > 0) {
+    if (shape[i] > 1 && stride > 0 && shape.numel() != 0) {
       check(stride <= (elements - last) / (shape[i] - 1),
             "tensor {}: reaches outside of its storage of {} elements", shape.str(), elements);
       last += stride * (shape[i] - 1);

@@ -1,0 +1,74 @@
+#pragma once
+// Interprets the subset of Python's pickle that torch.save writes. Nothing is imported or executed: names are
+// given to a PickleHost, which knows a short list of them. Opcodes: CPython's Lib/pickletools.py.
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tensor/tensor.h"
+
+namespace mt {
+
+/// A Python value. Containers point to values owned by the arena; they may share and, in a hostile file, form
+/// loops.
+struct PickleValue {
+  enum class Kind {
+    none,
+    boolean,
+    integer,
+    big_integer,
+    real,
+    text,
+    bytes,
+    tuple,
+    list,
+    dict,
+    global,
+    storage,
+    tensor
+  };
+
+  Kind kind = Kind::none;
+  int64_t integer = 0;  // integer, boolean; storage: number of the host's
+  double real = 0;      // real
+  std::string text;     // text; bytes; global: "module.name"; big_integer: two's complement, little endian
+  std::vector<PickleValue*> items;  // tuple, list; dict: key, value, key, value, …
+  Tensor tensor;                    // tensor
+};
+
+/// Owns values. Each opcode makes at most one.
+class PickleArena {
+ public:
+  PickleValue* make(PickleValue::Kind kind) {
+    constexpr std::size_t kMostValues = std::size_t{1}
+                                        << 21;  // a checkpoint with 10,000 tensors has about 250,000
+    check(values_.size() < kMostValues, "pickle: has more values than any checkpoint needs");
+    values_.emplace_back();
+    values_.back().kind = kind;
+    return &values_.back();
+  }
+
+ private:
+  std::deque<PickleValue> values_;
+};
+
+/// What a pickle may refer to.
+class PickleHost {
+ public:
+  virtual ~PickleHost() = default;
+  /// Whether `name` ("module.name") may be mentioned at all.
+  virtual bool knows(std::string_view name) const = 0;
+  /// The value of calling the known `name`. Throws Error when the arguments are not as expected.
+  virtual PickleValue* call(PickleArena& arena, const std::string& name, const PickleValue& arguments) = 0;
+  /// The value of a persistent id.
+  virtual PickleValue* load_persistent(PickleArena& arena, const PickleValue& id) = 0;
+};
+
+/// Interprets one pickle at `position` of `bytes` and moves `position` behind it. Throws Error on a truncated
+/// pickle, an unknown opcode (named with its position), and an import that the host does not know (named).
+PickleValue* run_pickle(std::string_view bytes, std::size_t& position, PickleHost& host, PickleArena& arena);
+
+}  // namespace mt

@@ -1,0 +1,254 @@
+#include "tensor/io/torch_checkpoint.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <unordered_map>
+
+#include "tensor/io/dense.h"
+#include "tensor/io/input_file.h"
+#include "tensor/io/safetensors.h"
+#include "tensor/io/torch_host.h"
+#include "tensor/io/zip_archive.h"
+
+namespace mt {
+namespace {
+
+using Kind = PickleValue::Kind;
+
+class ZipHost final : public TorchHost {
+ public:
+  ZipHost(const ZipArchive& archive, std::string prefix, uint64_t file_bytes)
+      : TorchHost(file_bytes), archive_(archive), prefix_(std::move(prefix)) {}
+
+ protected:
+  uint64_t bytes_available(const std::string& key) const override {
+    return archive_.size(prefix_ + "data/" + key);
+  }
+  void fill(const std::string& key, Storage& memory) override {
+    const std::string name = prefix_ + "data/" + key;
+    check(archive_.size(name) == memory.bytes(), "storage {}: needs {} bytes, the file has {}", key,
+          memory.bytes(), archive_.size(name));
+    archive_.read(name, memory.data());
+  }
+
+ private:
+  const ZipArchive& archive_;
+  std::string prefix_;
+};
+
+// In the legacy format the storages stand behind the pickles; they are filled afterwards.
+class LegacyHost final : public TorchHost {
+ public:
+  explicit LegacyHost(uint64_t file_bytes) : TorchHost(file_bytes), file_bytes_(file_bytes) {}
+
+  // After the pickles: for each key the number of elements (i64), then the bytes.
+  void read_storages(const InputFile& file, uint64_t position, const PickleValue& keys) {
+    check(keys.kind == Kind::list, "the list of storages is missing");
+    for (const PickleValue* key : keys.items) {
+      const auto found = waiting_.find(key->text);
+      check(key->kind == Kind::text && found != waiting_.end(), "storage {}: nothing refers to it",
+            key->text);
+      position += sizeof(int64_t);  // the number of elements, which the pickle has told too
+      file.read_at(position, found->second->data(), found->second->bytes(), "a storage");
+      position += found->second->bytes();
+      waiting_.erase(found);
+    }
+    check(waiting_.empty(), "{} storages have no bytes; is the file complete?", waiting_.size());
+  }
+
+ protected:
+  uint64_t bytes_available(const std::string&) const override { return file_bytes_; }
+  void fill(const std::string& key, Storage& memory) override { waiting_[key] = &memory; }
+
+ private:
+  uint64_t file_bytes_;
+  std::unordered_map<std::string, Storage*> waiting_;
+};
+
+// Walks through nested dicts, lists and tuples and collects what a caller wants.
+class Collector {
+ public:
+  /// The limit on values visited and on the letters of their paths stops files that refer to the same values
+  /// over and over.
+  Collector(TorchCheckpoint& checkpoint, std::size_t limit) : checkpoint_(checkpoint), limit_(limit) {}
+
+  void collect(const PickleValue& value) {
+    constexpr std::size_t kMostDepth = 64;
+    check(keys_.size() < kMostDepth && ++visited_ <= limit_, "pickle: the values are nested too deeply");
+    switch (value.kind) {
+      case Kind::dict:
+        for (std::size_t i = 0; i + 1 < value.items.size(); i += 2)
+          descend(key_of(*value.items[i]), *value.items[i + 1]);
+        return;
+      case Kind::list:
+      case Kind::tuple:
+        for (std::size_t i = 0; i < value.items.size(); ++i) descend(std::to_string(i), *value.items[i]);
+        return;
+      case Kind::tensor:
+        checkpoint_.tensors.push_back({keys_, value.tensor});
+        return;
+      case Kind::integer:
+        return keep(std::to_string(value.integer));
+      case Kind::boolean:
+        return keep(value.integer != 0 ? "true" : "false");
+      case Kind::real:
+        return keep(fmt::format("{}", value.real));
+      case Kind::text:
+        return keep(value.text);
+      default:
+        return;
+    }
+  }
+
+ private:
+  void descend(std::string key, const PickleValue& value) {
+    const std::size_t length = key.size();
+    path_length_ += length;
+    letters_ += path_length_;
+    check(letters_ / 64 <= limit_, "pickle: the values are nested too deeply");
+    keys_.push_back(std::move(key));
+    collect(value);
+    keys_.pop_back();
+    path_length_ -= length;
+  }
+  void keep(std::string text) {
+    checkpoint_.values.emplace_back(TorchEntry{keys_, {}}.path(), std::move(text));
+  }
+  static std::string key_of(const PickleValue& key) {
+    return key.kind == Kind::integer ? std::to_string(key.integer) : key.text;
+  }
+
+  TorchCheckpoint& checkpoint_;
+  std::size_t limit_;
+  std::size_t visited_ = 0;
+  std::size_t path_length_ = 0;  // letters of keys_
+  std::size_t letters_ = 0;      // of the paths of all values so far
+  std::vector<std::string> keys_;
+};
+
+TorchCheckpoint collected(const PickleValue& root, std::size_t limit) {
+  TorchCheckpoint checkpoint;
+  Collector(checkpoint, limit).collect(root);
+  for (const TorchEntry& entry : checkpoint.tensors) {
+    if (entry.tensor.dtype() != DType::boolean) continue;
+    const std::shared_ptr<Storage>& memory = entry.tensor.storage();
+    const int64_t bytes = static_cast<int64_t>(memory->bytes());
+    normalise_booleans(Tensor::view_of(memory, 0, Shape({bytes}), std::array<int64_t, 1>{1}, DType::boolean));
+  }
+  return checkpoint;
+}
+
+TorchCheckpoint read_zip(const std::string& path) {
+  const ZipArchive archive(path);
+  constexpr std::string_view kPickle = "data.pkl";
+  std::optional<std::string> prefix;
+  for (const std::string& name : archive.names()) {
+    if (name.ends_with(kPickle) && std::count(name.begin(), name.end(), '/') <= 1) {
+      prefix = name.substr(0, name.size() - kPickle.size());
+    }
+  }
+  check(prefix.has_value(), "{}: is a zip file without data.pkl, so torch.save did not write it", path);
+  check(!archive.has(*prefix + "byteorder") || archive.read(*prefix + "byteorder") == "little",
+        "{}: was saved on a big-endian machine; save it again on a little-endian one", path);
+  const std::string pickle = archive.read(*prefix + std::string(kPickle));
+  ZipHost host(archive, *prefix, InputFile(path).size());
+  PickleArena arena;
+  std::size_t position = 0;
+  return collected(*run_pickle(pickle, position, host, arena), pickle.size());
+}
+
+// https://github.com/pytorch/pytorch/blob/v1.13.1/torch/serialization.py: magic number, protocol, machine,
+// the object, the keys of its storages, the storages.
+TorchCheckpoint read_legacy(const std::string& path) {
+  constexpr std::string_view kMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
+  constexpr int64_t kProtocol = 1001;
+  const InputFile file(path);
+  const std::string content = file.read_at(0, file.size(), "the file");
+  LegacyHost host(file.size());
+  PickleArena arena;
+  std::size_t position = 0;
+  const auto next = [&] { return run_pickle(content, position, host, arena); };
+  const PickleValue* magic = next();
+  check(magic->kind == Kind::big_integer && magic->text == kMagic,
+        "is a pickle, but not one that torch.save wrote");
+  check(next()->integer == kProtocol, "the legacy format has an unknown protocol");
+  const PickleValue* machine = next();
+  for (std::size_t i = 0; i + 1 < machine->items.size(); i += 2) {
+    check(machine->items[i]->text != "little_endian" || machine->items[i + 1]->integer != 0,
+          "was saved on a big-endian machine; save it again on a little-endian one");
+  }
+  const PickleValue* root = next();
+  const PickleValue* keys = next();
+  const std::size_t limit = position;
+  host.read_storages(file, position, *keys);
+  return collected(*root, limit);
+}
+
+enum class WeightFormat { safetensors, torch_zip, torch_legacy };
+
+WeightFormat format_of(const std::string& path) {
+  const InputFile file(path);
+  check(file.size() > 0, "{}: is empty", path);
+  const std::string begin = file.read_at(0, std::min<uint64_t>(file.size(), 9), "the file");
+  if (begin.starts_with("PK\3\4")) return WeightFormat::torch_zip;
+  if (begin.starts_with("\x80")) {
+    if (begin.size() < 9 || begin[8] != '{') return WeightFormat::torch_legacy;
+  }
+  check(begin.size() == 9 && begin[8] == '{',
+        "{}: is neither a safetensors file nor one that torch.save wrote (zip or legacy)", path);
+  return WeightFormat::safetensors;
+}
+
+// Prefixes the path to errors that speak only of what is inside the file.
+template <typename Read>
+auto naming(const std::string& path, Read read) {
+  try {
+    return read();
+  } catch (const Error& error) {
+    const std::string text = error.what();
+    if (text.starts_with(path)) throw;
+    fail("{}: {}", path, text);
+  }
+}
+
+}  // namespace
+
+std::string TorchEntry::path() const {
+  std::string path;
+  for (const std::string& key : keys) path += (path.empty() ? "" : ".") + key;
+  return path;
+}
+
+TorchCheckpoint read_torch_checkpoint(const std::string& path) {
+  const WeightFormat format = format_of(path);
+  check(format != WeightFormat::safetensors, "{}: is a safetensors file, not one that torch.save wrote",
+        path);
+  return naming(path, [&] { return format == WeightFormat::torch_zip ? read_zip(path) : read_legacy(path); });
+}
+
+NamedTensors state_dict_of(const TorchCheckpoint& checkpoint, const std::string& source) {
+  constexpr std::array<std::string_view, 5> kRoots{"state_dict", "model_state_dict", "net", "model", ""};
+  for (const std::string_view root : kRoots) {
+    NamedTensors tensors;
+    const std::size_t depth = root.empty() ? 1 : 2;
+    for (const TorchEntry& entry : checkpoint.tensors) {
+      if (entry.keys.size() != depth || (!root.empty() && entry.keys[0] != root)) continue;
+      // An expanded tensor repeats its storage; as dense weights, that makes sense only to some degree.
+      check(entry.tensor.bytes() / 64 <= entry.tensor.storage()->bytes() + 1024,
+            "{}: tensor {} {} expands {} bytes", source, entry.path(), entry.tensor.shape().str(),
+            entry.tensor.storage()->bytes());
+      tensors.emplace_back(entry.keys.back(), dense(entry.tensor));
+    }
+    if (!tensors.empty()) return tensors;
+  }
+  fail("{}: has no state dict (looked under state_dict, model_state_dict, net, model and at the root)",
+       source);
+}
+
+NamedTensors read_weights(const std::string& path) {
+  if (format_of(path) == WeightFormat::safetensors) return SafetensorsFile(path).read_all();
+  return naming(path, [&] { return state_dict_of(read_torch_checkpoint(path), path); });
+}
+
+}  // namespace mt
