@@ -25,23 +25,25 @@ struct Complaints {
   }
 };
 
-void keep(std::string& slot, const char* module, const char* format, va_list arguments) {
+/// Keeps one line of text, without the file's name that libtiff sometimes puts before it.
+void keep(std::string& slot, TIFF* tiff, const char* format, va_list arguments) {
   if (!slot.empty()) return;
-  char text[512];
+  char text[1024];
   std::vsnprintf(text, sizeof text, format, arguments);
-  slot = (module != nullptr && module[0] != '\0' && module[0] != '/') ? fmt::format("{}: {}", module, text)
-                                                                      : text;
-  std::replace_if(
-      slot.begin(), slot.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
+  slot = text;
+  const std::string name = tiff != nullptr ? std::string(TIFFFileName(tiff)) + ": " : std::string();
+  if (!name.empty() && slot.starts_with(name)) slot.erase(0, name.size());
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < ' '; };
+  std::replace_if(slot.begin(), slot.end(), is_control, ' ');
 }
 
-int on_error(TIFF*, void* complaints, const char* module, const char* format, va_list arguments) {
-  keep(static_cast<Complaints*>(complaints)->error, module, format, arguments);
+int on_error(TIFF* tiff, void* complaints, const char*, const char* format, va_list arguments) {
+  keep(static_cast<Complaints*>(complaints)->error, tiff, format, arguments);
   return 1;  // nothing is printed
 }
 
-int on_warning(TIFF*, void* complaints, const char* module, const char* format, va_list arguments) {
-  keep(static_cast<Complaints*>(complaints)->warning, module, format, arguments);
+int on_warning(TIFF* tiff, void* complaints, const char*, const char* format, va_list arguments) {
+  keep(static_cast<Complaints*>(complaints)->warning, tiff, format, arguments);
   return 1;
 }
 
@@ -166,13 +168,14 @@ std::vector<TiffDirectory> read_all(TIFF* tiff, const Complaints& complaints) {
     directories.push_back(read_directory(tiff, index, false));
     for (const uint64_t offset : subifd_offsets(tiff)) sub_directories.emplace_back(index, offset);
     if (TIFFLastDirectory(tiff) != 0) break;
-    check(TIFFReadDirectory(tiff) == 1, "image {} cannot be read: {}", index + 1, complaints.text());
+    const bool readable = TIFFReadDirectory(tiff) == 1;
+    check(readable, "image {} cannot be read: {}", index + 1, complaints.text());
   }
   for (const auto& [parent, offset] : sub_directories) {
     check(visited.insert(offset).second, "two images share one directory, or they run in a circle");
     check(directories.size() < kMaxDirectories, "more than {} images", kMaxDirectories);
-    check(TIFFSetSubDirectory(tiff, offset) == 1, "a sub-image of image {} cannot be read: {}", parent,
-          complaints.text());
+    const bool readable = TIFFSetSubDirectory(tiff, offset) == 1;
+    check(readable, "a sub-image of image {} cannot be read: {}", parent, complaints.text());
     directories.push_back(read_directory(tiff, parent, true));
   }
   return directories;
