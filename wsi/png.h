@@ -1,0 +1,18 @@
+#pragma once
+// Pictures for people: PNG files and PNG bytes.
+
+#include <string>
+
+#include "wsi/image.h"
+
+namespace mt::wsi {
+
+/// The bytes of a PNG file (for reports that hold their pictures inside).
+std::string encode_png(const RgbImage& image);
+std::string encode_png(const RgbaImage& image);
+
+/// Writes `path` atomically: under a temporary name, synced, renamed.
+void write_png(const std::string& path, const RgbImage& image);
+void write_png(const std::string& path, const RgbaImage& image);
+
+}  // namespace mt::wsi
