@@ -53,10 +53,10 @@ void add_region_command(CLI::App& program) {
   command->add_option("OUT", options->output, "PNG file to write")->required();
   CLI::Option* level = command->add_option("--level", options->level, "Level of the pyramid; 0 is the finest")
                            ->capture_default_str()
-                           ->check(CLI::NonNegativeNumber);
+                           ->check(CLI::Range(0, 63));
   CLI::Option* mpp =
       command->add_option("--mpp", options->mpp, "Micrometres per pixel of the picture, instead of a level")
-          ->check(CLI::PositiveNumber)
+          ->check(CLI::Range(0.001, 1000.0))
           ->excludes(level);
   command->add_flag("--alpha", options->alpha, "Transparent where there is no slide")->excludes(mpp);
   command->footer(
