@@ -12,7 +12,7 @@
 namespace mt::wsi {
 
 // Values of TIFF tags that the readers act on (TIFF 6.0; Adobe and Aperio extensions).
-enum TiffCompression : uint16_t {
+enum TiffCompressionTag : uint16_t {
   kTiffUncompressed = 1,
   kTiffLzw = 5,
   kTiffJpeg = 7,
@@ -21,7 +21,7 @@ enum TiffCompression : uint16_t {
   kTiffAperioJpeg2000YCbCr = 33003,
   kTiffAperioJpeg2000Rgb = 33005
 };
-enum TiffPhotometric : uint16_t { kTiffMinIsWhite = 0, kTiffMinIsBlack = 1, kTiffRgb = 2, kTiffYCbCr = 6 };
+enum TiffPhotometricTag : uint16_t { kTiffMinIsWhite = 0, kTiffMinIsBlack = 1, kTiffRgb = 2, kTiffYCbCr = 6 };
 enum TiffSubfileBits : uint32_t { kTiffReducedImage = 1, kTiffMask = 4 };
 
 /// One image of the file. A stripped image has chunks of the full width and rows_per_strip rows.
