@@ -1,5 +1,6 @@
 #pragma once
-// Checks of a double reference: against golden arrays, and its backward against finite differences of its forward.
+// Checks of a double reference: against golden arrays, and its backward against finite differences of its
+// forward.
 
 #include <gtest/gtest.h>
 
@@ -15,8 +16,8 @@
 namespace mt::testing {
 
 /// |got − want| <= relative · (|want| + largest |want|): golden _f64 arrays differ in the order of sums only.
-inline void expect_close(const std::vector<double>& got, const std::vector<double>& want, const std::string& what,
-                         double relative = 1e-9) {
+inline void expect_close(const std::vector<double>& got, const std::vector<double>& want,
+                         const std::string& what, double relative = 1e-9) {
   ASSERT_EQ(got.size(), want.size()) << what;
   double largest = 0;
   for (const double value : want) largest = std::max(largest, std::abs(value));
@@ -26,10 +27,12 @@ inline void expect_close(const std::vector<double>& got, const std::vector<doubl
   }
 }
 
-/// Compares `gradient` with central differences of the scalar function `loss` at x. The step 1e-5 leaves about 1e-10
-/// of truncation and 1e-11 of roundoff for functions of size 1 with derivatives of size 1: the tolerance is 1e-7.
-inline void expect_gradient(const std::function<double(const std::vector<double>&)>& loss, std::vector<double> x,
-                            const std::vector<double>& gradient, const std::string& what, double tolerance = 1e-7) {
+/// Compares `gradient` with central differences of the scalar function `loss` at x. The step 1e-5 leaves
+/// about 1e-10 of truncation and 1e-11 of roundoff for functions of size 1 with derivatives of size 1: the
+/// tolerance is 1e-7.
+inline void expect_gradient(const std::function<double(const std::vector<double>&)>& loss,
+                            std::vector<double> x, const std::vector<double>& gradient,
+                            const std::string& what, double tolerance = 1e-7) {
   constexpr double kStep = 1e-5;
   ASSERT_EQ(x.size(), gradient.size()) << what;
   for (std::size_t i = 0; i < x.size(); ++i) {
