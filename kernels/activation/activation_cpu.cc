@@ -22,14 +22,14 @@ HWY_INLINE ActivationV constant(float x) {
   return hn::Set(ActivationD(), x);
 }
 
-// Highway's Exp and Tanh map NaN to a number; this puts it back.
+// Minima, comparisons and Highway's Tanh may turn NaN into a number; this puts it back.
 HWY_INLINE ActivationV keep_nan(const ActivationV& x, const ActivationV& value) {
   return hn::IfThenElse(hn::IsNaN(x), x, value);
 }
 
 HWY_INLINE ActivationV sigmoid(const ActivationV& x) {
-  const auto e = hn::Exp(ActivationD(), hn::Neg(x));
-  return keep_nan(x, hn::Div(constant(1.0F), hn::Add(constant(1.0F), e)));
+  const auto e = Lanes::exp_of(hn::Neg(x));
+  return hn::Div(constant(1.0F), hn::Add(constant(1.0F), e));
 }
 
 struct ReluLanes {
@@ -67,7 +67,7 @@ struct SiluLanes {
 struct GeluErfLanes {
   /// exp(−x²/2)
   static HWY_INLINE ActivationV bell(const ActivationV& x) {
-    return hn::Exp(ActivationD(), hn::Mul(constant(-0.5F), hn::Mul(x, x)));
+    return Lanes::exp_of(hn::Mul(constant(-0.5F), hn::Mul(x, x)));
   }
   /// The normal distribution's Φ(x) = exp(−x²/2) q(s) for x <= 0, s = (|x| − 4) / (|x| + 4); 1 − Φ(−x) for x
   /// > 0. The coefficients are a least-squares fit of the relative error on |x| <= 14 (1.7e-8; activation.md

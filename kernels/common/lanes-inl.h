@@ -102,8 +102,16 @@ struct Lanes {
                                         c.template at<i.value>());
     });
   }
+  /// Highway's Exp with infinity where float overflows (it wraps there) and NaN for NaN (it gives 0).
+  static HWY_INLINE V exp_of(const V& x) {
+    namespace hn = hwy::HWY_NAMESPACE;
+    constexpr float kLargest = 0x1.62e42ep+6F;  // the last float whose exp is finite
+    const V finite = hn::Exp(D(), hn::Min(x, hn::Set(D(), kLargest)));
+    const V value = hn::IfThenElse(hn::Gt(x, hn::Set(D(), kLargest)), hn::Set(D(), HUGE_VALF), finite);
+    return hn::IfThenElse(hn::IsNaN(x), x, value);
+  }
   static HWY_INLINE Value exp(const Value& a) {
-    return make([&](auto i) HWY_ATTR { return hwy::HWY_NAMESPACE::Exp(D(), a.template at<i.value>()); });
+    return make([&](auto i) HWY_ATTR { return exp_of(a.template at<i.value>()); });
   }
   static HWY_INLINE Value sqrt(const Value& a) {
     return make([&](auto i) HWY_ATTR { return hwy::HWY_NAMESPACE::Sqrt(a.template at<i.value>()); });

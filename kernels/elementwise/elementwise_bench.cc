@@ -1,0 +1,38 @@
+#include "kernels/elementwise/elementwise.h"
+
+#include <benchmark/benchmark.h>
+
+#include <vector>
+
+namespace mt {
+namespace {
+
+constexpr int64_t kElements = 1 << 20;
+
+// 12 bytes an element each (elementwise.md).
+void elementwise_add(benchmark::State& state) {
+  const std::vector<float> a(kElements, 0.5F);
+  const std::vector<float> b(kElements, 0.25F);
+  std::vector<float> y(kElements);
+  for (auto _ : state) {
+    elementwise<float>(Device::cpu).add(a.data(), b.data(), y.data(), kElements, nullptr);
+    benchmark::ClobberMemory();
+  }
+  state.SetBytesProcessed(state.iterations() * 12 * kElements);
+}
+
+void elementwise_axpy(benchmark::State& state) {
+  const std::vector<float> x(kElements, 0.5F);
+  std::vector<float> y(kElements, 0.0F);
+  for (auto _ : state) {
+    elementwise<float>(Device::cpu).axpy(0.25F, x.data(), y.data(), kElements, nullptr);
+    benchmark::ClobberMemory();
+  }
+  state.SetBytesProcessed(state.iterations() * 12 * kElements);
+}
+
+BENCHMARK(elementwise_add)->UseRealTime();
+BENCHMARK(elementwise_axpy)->UseRealTime();
+
+}  // namespace
+}  // namespace mt

@@ -1,0 +1,87 @@
+#include "kernels/elementwise/elementwise.h"
+
+#include <utility>
+
+#include "tests/harness/kernel_test.h"
+#include "tests/harness/reference_check.h"
+
+namespace mt {
+namespace {
+
+using testing::Buffer;
+using testing::kRoundoff;
+using testing::uniform_values;
+using testing::widened;
+
+class ElementwiseTest : public testing::KernelTest {};
+
+constexpr int64_t kSizes[] = {0, 1, 15, 16, 17, 33, 40000};
+
+TEST_P(ElementwiseTest, BinaryOperationsRoundOnce) {
+  using F = void (*)(const float*, const float*, float*, int64_t, Stream);
+  using D = void (*)(const double*, const double*, double*, int64_t, Stream);
+  const auto& fast = elementwise<float>(device());
+  const auto& reference = elementwise<double>(Device::cpu);
+  for (const auto& [f, d] :
+       {std::pair<F, D>{fast.add, reference.add}, {fast.sub, reference.sub}, {fast.mul, reference.mul}}) {
+    for (const int64_t n : kSizes) {
+      const auto a = uniform_values(n, 1);
+      const auto b = uniform_values(n, 2);
+      std::vector<double> want(a.size());
+      d(widened(a).data(), widened(b).data(), want.data(), n, nullptr);
+      Buffer<float> a_in(a, device()), b_in(b, device()), y(n, device());
+      f(a_in.data(), b_in.data(), y.data(), n, nullptr);
+      testing::expect_relative(y.host(), want, 1, "y");
+      f(a_in.data(), b_in.data(), a_in.data(), n, nullptr);
+      testing::expect_same_bits(a_in.host(), y.host(), "in place");
+    }
+  }
+}
+
+TEST_P(ElementwiseTest, ScaleAndAxpyAgreeWithReference) {
+  for (const int64_t n : kSizes) {
+    const auto x = uniform_values(n, 3);
+    const auto y = uniform_values(n, 4);
+    const float factor = 0.3F;
+    std::vector<double> want(x.size());
+    elementwise<double>(Device::cpu).scale(widened(x).data(), factor, want.data(), n, nullptr);
+    Buffer<float> x_in(x, device()), y_out(y, device()), scaled(n, device());
+    elementwise<float>(device()).scale(x_in.data(), factor, scaled.data(), n, nullptr);
+    testing::expect_relative(scaled.host(), want, 1, "scale");
+    want = widened(y);
+    elementwise<double>(Device::cpu).axpy(factor, widened(x).data(), want.data(), n, nullptr);
+    elementwise<float>(device()).axpy(factor, x_in.data(), y_out.data(), n, nullptr);
+    // One rounding of the product where there is no FMA, one of the sum.
+    testing::expect_within(
+        y_out.host(), want,
+        [&](std::size_t i) { return kRoundoff * (std::abs(want[i]) + 2 * factor * std::abs(x[i])); }, "axpy");
+  }
+}
+
+TEST_P(ElementwiseTest, AddRowAddsTheRowToEveryRow) {
+  for (const auto& [rows, columns] : {std::pair<int64_t, int64_t>{3, 5}, {1, 1}, {0, 4}, {4, 0}, {700, 65}}) {
+    const auto x = uniform_values(rows * columns, 5);
+    const auto row = uniform_values(columns, 6);
+    std::vector<double> want(x.size());
+    elementwise<double>(Device::cpu)
+        .add_row(widened(x).data(), widened(row).data(), want.data(), rows, columns, nullptr);
+    Buffer<float> x_in(x, device()), row_in(row, device()), y(rows * columns, device());
+    elementwise<float>(device()).add_row(x_in.data(), row_in.data(), y.data(), rows, columns, nullptr);
+    testing::expect_relative(y.host(), want, 1, "y");
+  }
+}
+
+TEST_P(ElementwiseTest, SameBitsForAnyNumberOfThreads) {
+  if (device() != Device::cpu) GTEST_SKIP() << "threads are the cpu's";
+  const auto x = uniform_values(100003, 7);
+  testing::expect_same_bits_for_any_threads([&] {
+    auto y = x;
+    elementwise<float>(Device::cpu).axpy(0.7F, x.data(), y.data(), 100003, nullptr);
+    return y;
+  });
+}
+
+MT_ON_EVERY_DEVICE(ElementwiseTest, Elementwise<float>);
+
+}  // namespace
+}  // namespace mt

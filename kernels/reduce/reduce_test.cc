@@ -1,0 +1,142 @@
+#include "kernels/reduce/reduce.h"
+
+#include <utility>
+
+#include "tests/harness/kernel_test.h"
+#include "tests/harness/reference_check.h"
+
+namespace mt {
+namespace {
+
+using testing::Buffer;
+using testing::kRoundoff;
+using testing::uniform_values;
+using testing::widened;
+
+class ReduceTest : public testing::KernelTest {};
+
+std::vector<double> magnitudes(const std::vector<float>& x) {
+  std::vector<double> result = widened(x);
+  for (double& value : result) value = std::abs(value);
+  return result;
+}
+
+// One row or column; leaves of 8 rows, segments of 4,096, blocks of 1,024, 16 lanes, each passed by a little;
+// empty.
+constexpr std::pair<int64_t, int64_t> kCases[] = {{1, 1}, {8, 3},   {9, 16},    {1, 1025}, {0, 4},
+                                                  {4, 0}, {77, 33}, {4097, 17}, {3, 5000}, {9000, 2}};
+
+TEST_P(ReduceTest, ColumnAndRowSumsAgreeWithReference) {
+  const auto& reference = reduce<double>(Device::cpu);
+  for (const auto& [rows, columns] : kCases) {
+    SCOPED_TRACE(::testing::Message() << rows << " x " << columns);
+    const auto x = uniform_values(rows * columns, 1);
+    const auto sizes = magnitudes(x);
+    Buffer<float> in(x, device()), by_column(columns, device()), by_row(rows, device());
+    std::vector<double> want(static_cast<std::size_t>(columns)), scale(want.size());
+    reference.column_sum(widened(x).data(), want.data(), rows, columns, nullptr);
+    reference.column_sum(sizes.data(), scale.data(), rows, columns, nullptr);
+    reduce<float>(device()).column_sum(in.data(), by_column.data(), rows, columns, nullptr);
+    // reduce.md: 25 u Σ|x|.
+    testing::expect_within(
+        by_column.host(), want, [&](std::size_t c) { return 25 * kRoundoff * scale[c]; }, "columns");
+    if (rows > 0) {
+      reference.column_mean(widened(x).data(), want.data(), rows, columns, nullptr);
+      reduce<float>(device()).column_mean(in.data(), by_column.data(), rows, columns, nullptr);
+      const auto count = static_cast<double>(rows);
+      testing::expect_within(
+          by_column.host(), want, [&](std::size_t c) { return 26 * kRoundoff * scale[c] / count; }, "means");
+    }
+    want.resize(static_cast<std::size_t>(rows));
+    scale.resize(want.size());
+    reference.row_sum(widened(x).data(), want.data(), rows, columns, nullptr);
+    reference.row_sum(sizes.data(), scale.data(), rows, columns, nullptr);
+    reduce<float>(device()).row_sum(in.data(), by_row.data(), rows, columns, nullptr);
+    // reduce.md: 69 u Σ|x|.
+    testing::expect_within(
+        by_row.host(), want, [&](std::size_t r) { return 69 * kRoundoff * scale[r]; }, "rows");
+  }
+}
+
+TEST_P(ReduceTest, TotalsAgreeWithReference) {
+  const auto& reference = reduce<double>(Device::cpu);
+  for (const int64_t n : {0, 1, 15, 16, 17, 1023, 1024, 1025, 100001}) {
+    const auto x = uniform_values(n, 2);
+    double want = 0;
+    double scale = 0;
+    Buffer<float> in(x, device()), total(1, device());
+    reference.sum(widened(x).data(), &want, n, nullptr);
+    reference.sum(magnitudes(x).data(), &scale, n, nullptr);
+    reduce<float>(device()).sum(in.data(), total.data(), n, nullptr);
+    testing::expect_within(
+        total.host(), std::vector<double>{want}, [&](std::size_t) { return 69 * kRoundoff * scale; }, "sum");
+    reference.sum_of_squares(widened(x).data(), &want, n, nullptr);
+    reduce<float>(device()).sum_of_squares(in.data(), total.data(), n, nullptr);
+    testing::expect_within(
+        total.host(), std::vector<double>{want}, [&](std::size_t) { return 70 * kRoundoff * want; },
+        "squares");
+  }
+}
+
+// Small integers add up exactly whatever the order, so a lost or doubled element cannot hide in the bound.
+TEST_P(ReduceTest, SumsOfIntegersAreExact) {
+  const int64_t rows = 5000;
+  const int64_t columns = 37;
+  const auto x = testing::integer_values(rows * columns, 3, 8);
+  Buffer<float> in(x, device()), by_column(columns, device()), by_row(rows, device()), total(1, device());
+  std::vector<double> want_columns(static_cast<std::size_t>(columns)),
+      want_rows(static_cast<std::size_t>(rows)), want_total(1);
+  const auto& reference = reduce<double>(Device::cpu);
+  reference.column_sum(widened(x).data(), want_columns.data(), rows, columns, nullptr);
+  reference.row_sum(widened(x).data(), want_rows.data(), rows, columns, nullptr);
+  reference.sum(widened(x).data(), want_total.data(), rows * columns, nullptr);
+  reduce<float>(device()).column_sum(in.data(), by_column.data(), rows, columns, nullptr);
+  reduce<float>(device()).row_sum(in.data(), by_row.data(), rows, columns, nullptr);
+  reduce<float>(device()).sum(in.data(), total.data(), rows * columns, nullptr);
+  const auto exact = [](std::size_t) { return 0.0; };
+  testing::expect_within(by_column.host(), want_columns, exact, "columns");
+  testing::expect_within(by_row.host(), want_rows, exact, "rows");
+  testing::expect_within(total.host(), want_total, exact, "total");
+}
+
+TEST_P(ReduceTest, AllFiniteFindsOneBadElementAnywhere) {
+  for (const int64_t n : {0, 1, 16, 17, 40000}) {
+    std::vector<float> x(static_cast<std::size_t>(n), 3e38F);  // finite, though their sum is not
+    Buffer<uint8_t> flag(1, device());
+    Buffer<float> good(x, device());
+    reduce<float>(device()).all_finite(good.data(), flag.data(), n, nullptr);
+    EXPECT_EQ(flag.host()[0], 1) << n;
+    for (const std::size_t where : {std::size_t{0}, x.size() / 2, x.size() - 1}) {
+      if (n == 0) break;
+      for (const float bad : {NAN, INFINITY, -INFINITY}) {
+        auto y = x;
+        y[where] = bad;
+        Buffer<float> in(y, device());
+        reduce<float>(device()).all_finite(in.data(), flag.data(), n, nullptr);
+        EXPECT_EQ(flag.host()[0], 0) << bad << " at " << where << " of " << n;
+        uint8_t want = 1;
+        reduce<double>(Device::cpu).all_finite(widened(y).data(), &want, n, nullptr);
+        EXPECT_EQ(want, 0);
+      }
+    }
+  }
+}
+
+TEST_P(ReduceTest, SameBitsForAnyNumberOfThreads) {
+  if (device() != Device::cpu) GTEST_SKIP() << "threads are the cpu's";
+  const auto x = uniform_values(20000 * 40, 4);
+  testing::expect_same_bits_for_any_threads([&] {
+    std::vector<float> y(20042);
+    const auto& table = reduce<float>(Device::cpu);
+    table.column_sum(x.data(), y.data(), 20000, 40, nullptr);
+    table.row_sum(x.data(), y.data() + 40, 20000, 40, nullptr);
+    table.sum(x.data(), y.data() + 20040, 20000 * 40, nullptr);
+    table.sum_of_squares(x.data(), y.data() + 20041, 20000 * 40, nullptr);
+    return y;
+  });
+}
+
+MT_ON_EVERY_DEVICE(ReduceTest, Reduce<float>);
+
+}  // namespace
+}  // namespace mt
