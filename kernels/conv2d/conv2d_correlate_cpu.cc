@@ -142,10 +142,12 @@ void correlate(const Images& x, const Taps& taps, const float* panels, const Out
 
   const int64_t wanted_tasks = 4 * thread_count();
   const int64_t row_floats = std::max<int64_t>(1, taps.stride * job.frame_width() * x.c);
-  const int64_t smallest = blocks(kTaskPixels, out.out_w);
-  const int64_t rows_per_task = std::min(std::max<int64_t>(1, kTaskFloats / row_floats),
-                                         std::max(smallest, blocks(rows, wanted_tasks)));
-  const int64_t row_tasks = blocks(rows, rows_per_task);
+  const int64_t most_rows = std::max<int64_t>(1, kTaskFloats / row_floats);
+  // Strips of weights are read once a task: where there are several, tasks rather split those than the
+  // pixels.
+  const int64_t fewest_rows =
+      blocks(std::max(kTaskPixels, blocks(rows * out.out_w * panel_count, wanted_tasks)), out.out_w);
+  const int64_t row_tasks = blocks(rows, std::min(most_rows, fewest_rows));
   const int64_t panel_tasks = std::min(panel_count, blocks(wanted_tasks, row_tasks));
   parallel_for(row_tasks * panel_tasks, 1, [&](int64_t begin, int64_t end) {
     TaskPixels pixels;
