@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "tensor/check.h"
+#include "tensor/io/input_file.h"
 #include "wsi/annotation.h"
 
 namespace mt::wsi {
@@ -83,8 +84,9 @@ std::string escaped(std::string_view text) {
 }  // namespace
 
 Annotations read_asap(const std::filesystem::path& path, const std::vector<std::string>& tumour_groups) {
+  const std::string text = read_file(path.string());
   pugi::xml_document document;
-  const pugi::xml_parse_result parsed = document.load_file(path.c_str());
+  const pugi::xml_parse_result parsed = document.load_buffer(text.data(), text.size());
   check(static_cast<bool>(parsed), "{}: not readable as XML ({} at byte {})", path.string(),
         parsed.description(), parsed.offset);
   const pugi::xml_node root = document.child("ASAP_Annotations");

@@ -12,6 +12,7 @@
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/io/csv.h"
+#include "tensor/io/input_file.h"
 #include "tensor/parallel.h"
 #include "wsi/annotation.h"
 
@@ -90,15 +91,6 @@ class Layout {
   fs::path folder_;
   PhantomLayout layout_;
 };
-
-std::string read_text(const fs::path& path) {
-  std::string text;
-  for (const CsvRow& row : read_csv_rows(path.string())) {
-    for (std::size_t i = 0; i < row.fields.size(); ++i) text += (i > 0 ? "," : "") + row.fields[i];
-    text += '\n';
-  }
-  return text;
-}
 
 const char* split_name(Split split) {
   return split == Split::train ? "train" : split == Split::validation ? "val" : "test";
@@ -206,8 +198,8 @@ void write_summaries(const std::vector<PlannedSlide>& slides, const Layout& layo
   std::string cells = "slide,x_level0,y_level0,size_level0,tissue,tissue_share,tumour_share\n";
   std::string facts = "slide,label,split,width,height,tissue_um2,tumour_um2,pen,out_of_focus\n";
   for (const PlannedSlide& slide : slides) {
-    cells += read_text(layout.cells(slide));
-    facts += read_text(layout.facts(slide));
+    cells += read_file(layout.cells(slide).string());
+    facts += read_file(layout.facts(slide).string());
   }
   write_file(layout.beside("tissue_types.csv").string(), cells);
   write_file(layout.beside("slides.csv").string(), facts);
