@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tensor/rng.h"
 #include "tests/harness/error_of.h"
 
 namespace mt {
@@ -46,6 +47,16 @@ TEST(CsvTest, FieldsSurviveWritingAndReading) {
   for (const std::string text : {"plain", "a,b", "a\"b", "a\r\nb", ""}) {
     const std::string line = csv_field(text) + ",end\n";
     EXPECT_EQ(parse_csv_rows(line, "t")[0].fields[0], text);
+  }
+}
+
+TEST(CsvTest, AnyBytesAreRowsOrAnError) {
+  constexpr std::string_view kLetters = "a,\"\r\n1";
+  RandomStream random(8, Purpose::test);
+  for (int trial = 0; trial < 5000; ++trial) {
+    std::string text;
+    for (uint64_t i = random.below(30); i > 0; --i) text += kLetters[random.below(kLetters.size())];
+    ASSERT_TRUE(survives([&] { table(text); }));
   }
 }
 

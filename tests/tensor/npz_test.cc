@@ -4,6 +4,11 @@
 
 #include <string>
 
+#include "tensor/io/input_file.h"
+#include "tensor/rng.h"
+#include "tests/harness/error_of.h"
+#include "tests/harness/temporary_folder.h"
+
 namespace mt {
 namespace {
 
@@ -52,6 +57,39 @@ TEST(NpzTest, RefusesWhatItCannotRepresent) {
   EXPECT_THROW(parse_npy("\x93NUMPY", "x"), Error);
   EXPECT_THROW(NpzFile("/nonexistent.npz"), Error);
   EXPECT_THROW(NpzFile(MT_GOLDEN_DIR "/generator_check.npz")["absent"], Error);
+}
+
+void read_all(const std::string& path) {
+  const NpzFile file(path);
+  for (const std::string& name : file.names()) (void)file[name];
+}
+
+TEST(NpzTest, DamagedFilesNeverCrash) {
+  const TemporaryFolder folder;
+  const std::string content = read_file(MT_GOLDEN_DIR "/generator_check.npz");
+  for (std::size_t length = 0; length < content.size(); ++length) {
+    const std::string path = folder.put("cut.npz", content.substr(0, length));
+    ASSERT_THROW(read_all(path), Error) << length << " bytes";
+  }
+  RandomStream random(6, Purpose::test);
+  for (int flip = 0; flip < 500; ++flip) {
+    std::string damaged = content;
+    damaged[random.below(damaged.size())] ^= static_cast<char>(1 + random.below(255));
+    const std::string path = folder.put("damaged.npz", damaged);
+    ASSERT_TRUE(survives([&] { read_all(path); }));
+  }
+}
+
+// A header that is damaged behind libzip's checksums: in memory.
+TEST(NpzTest, DamagedHeadersNeverCrash) {
+  const std::string content =
+      npy("{'descr': '<i2', 'fortran_order': True, 'shape': (2, 3), }", std::string(12, '\7'));
+  RandomStream random(7, Purpose::test);
+  for (int flip = 0; flip < 5000; ++flip) {
+    std::string damaged = content;
+    damaged[random.below(damaged.size() - 12)] = static_cast<char>(random.below(256));
+    ASSERT_TRUE(survives([&] { parse_npy(damaged, "x"); }));
+  }
 }
 
 }  // namespace
