@@ -1,39 +1,62 @@
 #pragma once
 // How the tables of the cuda and simt copies of an operation are found. The .cu file registers its table when
-// it is linked in; the front door of the operation (in OP_cpu.cc) asks here for every device but the cpu.
+// it is linked in (kernels/meson.build links those copies whole, so a registration is never dropped); the
+// front door of the operation (in OP_cpu.cc) asks here for every device but the cpu. Included by .cu files:
+// no heavy headers.
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <string_view>
+#include <vector>
 
-#include "tensor/check.h"
 #include "tensor/device.h"
 
 namespace mt {
 
+/// A backend's ways to compute an operation. The one named "" is what the front door gives; others ("naive",
+/// say) are there to be read, tested and measured beside it.
 template <typename Table>
-std::array<const Table*, 3>& device_tables() {
-  static std::array<const Table*, 3> tables{};
-  return tables;
-}
-
-/// Puts a backend's table in its place; used once, by a static object in each .cu file.
-template <typename Table>
-struct RegisterTable {
-  RegisterTable(Device device, const Table& table) {
-    device_tables<Table>()[static_cast<std::size_t>(device)] = &table;
-  }
+struct Version {
+  std::string_view name;
+  const Table* table;
 };
 
 template <typename Table>
-bool has_device_table(Device device) {
-  return device_tables<Table>()[static_cast<std::size_t>(device)] != nullptr;
+std::vector<Version<Table>>& device_versions(Device device) {
+  static std::array<std::vector<Version<Table>>, 3> versions;
+  return versions[static_cast<std::size_t>(device)];
+}
+
+/// Makes a backend's table known; used by static objects in each .cu file.
+template <typename Table>
+struct RegisterTable {
+  RegisterTable(Device device, const Table& table, std::string_view version = "") {
+    device_versions<Table>(device).push_back({version, &table});
+  }
+};
+
+/// null when there is none.
+template <typename Table>
+const Table* find_device_table(Device device, std::string_view version = "") {
+  for (const Version<Table>& v : device_versions<Table>(device)) {
+    if (v.name == version) return v.table;
+  }
+  return nullptr;
 }
 
 template <typename Table>
-const Table& device_table(Device device, const char* operation) {
-  const Table* table = device_tables<Table>()[static_cast<std::size_t>(device)];
-  check(table != nullptr, "{}: this build has no {} version; use --device cpu", operation, name_of(device));
+bool has_device_table(Device device) {
+  return find_device_table<Table>(device) != nullptr;
+}
+
+[[noreturn]] void fail_no_table(const char* operation, Device device, std::string_view version);
+
+/// Throws Error when this build has no such table.
+template <typename Table>
+const Table& device_table(Device device, const char* operation, std::string_view version = "") {
+  const Table* table = find_device_table<Table>(device, version);
+  if (table == nullptr) fail_no_table(operation, device, version);
   return *table;
 }
 

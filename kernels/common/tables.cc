@@ -1,0 +1,12 @@
+#include "kernels/common/tables.h"
+
+#include "tensor/check.h"
+
+namespace mt {
+
+void fail_no_table(const char* operation, Device device, std::string_view version) {
+  fail("{}: this build has no {}{}{} version; use --device cpu", operation, name_of(device),
+       version.empty() ? "" : " ", version);
+}
+
+}  // namespace mt

@@ -1,0 +1,103 @@
+// The cuda body of kernels/device, on the CUDA runtime. Built when the CUDA Toolkit is there; touches the
+// driver only when first used, so a build with CUDA runs on machines without a GPU.
+
+#include <cuda_runtime_api.h>
+
+#include "kernels/device/device.h"
+#include "kernels/device/pool.h"
+#include "tensor/check.h"
+
+namespace mt {
+namespace {
+
+void check_cuda(cudaError_t status, const char* what, std::size_t bytes = 0) {
+  check(status == cudaSuccess, "cuda: {} ({} bytes): {}", what, bytes, cudaGetErrorString(status));
+}
+
+cudaStream_t native(Stream stream) {
+  return reinterpret_cast<cudaStream_t>(stream);
+}
+cudaEvent_t native(EventHandle event) {
+  return reinterpret_cast<cudaEvent_t>(event);
+}
+
+class CudaMemory final : public MemorySource {
+ public:
+  void* allocate(std::size_t bytes) override {
+    void* pointer = nullptr;
+    const cudaError_t status = cudaMalloc(&pointer, bytes);
+    if (status == cudaErrorMemoryAllocation) {
+      cudaGetLastError();  // clears it: the pool tries again or reports it
+      return nullptr;
+    }
+    check_cuda(status, "cudaMalloc", bytes);
+    return pointer;
+  }
+  void deallocate(void* pointer, std::size_t) noexcept override { cudaFree(pointer); }
+};
+
+class CudaRuntime final : public DeviceRuntime {
+ public:
+  bool present() override {
+    int count = 0;
+    const bool found = cudaGetDeviceCount(&count) == cudaSuccess && count > 0;
+    if (!found) cudaGetLastError();
+    return found;
+  }
+  std::string description() override {
+    cudaDeviceProp properties{};
+    check_cuda(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
+    return fmt::format("{}, sm_{}{}", properties.name, properties.major, properties.minor);
+  }
+  void copy_to_device(void* target, const void* source, std::size_t bytes, Stream stream) override {
+    copy(target, source, bytes, cudaMemcpyHostToDevice, stream);
+  }
+  void copy_to_host(void* target, const void* source, std::size_t bytes, Stream stream) override {
+    copy(target, source, bytes, cudaMemcpyDeviceToHost, stream);
+  }
+  void copy_on_device(void* target, const void* source, std::size_t bytes, Stream stream) override {
+    copy(target, source, bytes, cudaMemcpyDeviceToDevice, stream);
+  }
+  Stream create_stream() override {
+    cudaStream_t stream = nullptr;
+    check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate");
+    return reinterpret_cast<Stream>(stream);
+  }
+  void destroy_stream(Stream stream) noexcept override { cudaStreamDestroy(native(stream)); }
+  void synchronize(Stream stream) override {
+    check_cuda(cudaStreamSynchronize(native(stream)), "cudaStreamSynchronize");
+  }
+  EventHandle create_event() override {
+    cudaEvent_t event = nullptr;
+    check_cuda(cudaEventCreate(&event), "cudaEventCreate");
+    return reinterpret_cast<EventHandle>(event);
+  }
+  void destroy_event(EventHandle event) noexcept override { cudaEventDestroy(native(event)); }
+  void record_event(EventHandle event, Stream stream) override {
+    check_cuda(cudaEventRecord(native(event), native(stream)), "cudaEventRecord");
+  }
+  double seconds_between(EventHandle start, EventHandle stop) override {
+    check_cuda(cudaEventSynchronize(native(stop)), "cudaEventSynchronize");
+    float milliseconds = 0;
+    check_cuda(cudaEventElapsedTime(&milliseconds, native(start), native(stop)), "cudaEventElapsedTime");
+    return static_cast<double>(milliseconds) * 1e-3;
+  }
+
+ private:
+  static void copy(void* target, const void* source, std::size_t bytes, cudaMemcpyKind kind, Stream stream) {
+    check_cuda(cudaMemcpyAsync(target, source, bytes, kind, native(stream)), "cudaMemcpyAsync", bytes);
+    check_cuda(cudaStreamSynchronize(native(stream)), "copy, or work queued before it", bytes);
+  }
+};
+
+const bool kRegistered = [] {
+  static CudaRuntime runtime;
+  static CudaMemory memory;
+  static auto* pool = new CachingPool(Device::cuda, memory, true);  // outlives every static tensor
+  register_device(Device::cuda, &runtime);
+  register_allocator(Device::cuda, pool);
+  return true;
+}();
+
+}  // namespace
+}  // namespace mt

@@ -1,0 +1,195 @@
+#pragma once
+// The SIMT machine's body of kernels/device/kernel.h.
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "kernels/device/launch.h"
+#include "kernels/simt/machine.h"
+#include "tensor/device.h"
+
+// CUDA's own words, which g++ and clang do not know.
+// NOLINTBEGIN(bugprone-reserved-identifier)
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+// NOLINTEND(bugprone-reserved-identifier)
+
+// The tag's address tells one declaration from another, also between instances of a template.
+#define SHARED(T, name, N)                                       \
+  static constinit char mt_tag_##name = 0;                       \
+  T(&name)                                                       \
+  [N] = *static_cast<T(*)[N]>(::mt::simt_machine::static_shared( \
+      &mt_tag_##name, sizeof(T) * (N), ::mt::simt_backend::kPoison<T>, {__FILE__, __LINE__}))
+#define DYN_SHARED(T, name) \
+  T* const name = static_cast<T*>(::mt::simt_machine::dynamic_shared(::mt::simt_backend::kPoison<T>))
+
+namespace mt::simt_backend {
+
+using simt_machine::blockDim;
+using simt_machine::blockIdx;
+using simt_machine::gridDim;
+using simt_machine::threadIdx;
+
+inline constexpr Device kDevice = Device::simt;
+
+/// Shared memory before anybody has written it: NaN for floating types, a large number for integers.
+template <typename T>
+inline constexpr unsigned char kPoison = std::is_integral_v<T> ? 0x7B : 0xFF;
+
+struct alignas(8) float2 {
+  float x, y;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct alignas(8) int2 {
+  int x, y;
+};
+struct alignas(16) int4 {
+  int x, y, z, w;
+};
+struct alignas(8) uint2 {
+  unsigned x, y;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+
+/// Runs the kernel to its end. Throws Error at the first fault.
+template <auto kKernel, typename... Args>
+void launch(Extent grid, Extent block, int64_t shared_bytes, Stream stream, Args... args) {
+  const auto call = [&] { kKernel(args...); };
+  simt_machine::run(
+      {kernel_signature<kKernel>(), grid, block, shared_bytes, stream},
+      [](const void* context) { (*static_cast<const decltype(call)*>(context))(); }, &call);
+}
+
+namespace simt {
+
+using simt_machine::SourceLine;
+using simt_machine::WarpOperation;
+
+inline constexpr unsigned kFullMask = 0xffffffffU;
+
+inline unsigned lane() {
+  return simt_machine::lane();
+}
+inline unsigned warp() {
+  return simt_machine::warp();
+}
+
+inline void sync_threads(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  simt_machine::wait_at_barrier({file, line});
+}
+inline void sync_warp(unsigned mask, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  simt_machine::warp_operation(WarpOperation::sync, mask, 0, 0, {file, line});
+}
+
+template <typename T>
+T shuffle(unsigned mask, T value, unsigned source, const char* file = __builtin_FILE(),
+          int line = __builtin_LINE()) {
+  static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= sizeof(uint64_t));
+  uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof(T));
+  bits = simt_machine::warp_operation(WarpOperation::shuffle, mask, bits, source % 32, {file, line});
+  std::memcpy(&value, &bits, sizeof(T));
+  return value;
+}
+template <typename T>
+T shuffle_xor(unsigned mask, T value, unsigned bits, const char* file = __builtin_FILE(),
+              int line = __builtin_LINE()) {
+  return shuffle(mask, value, lane() ^ bits, file, line);
+}
+template <typename T>
+T shuffle_down(unsigned mask, T value, unsigned lanes, const char* file = __builtin_FILE(),
+               int line = __builtin_LINE()) {
+  return shuffle(mask, value, lane() + lanes < 32 ? lane() + lanes : lane(), file, line);
+}
+template <typename T>
+T shuffle_up(unsigned mask, T value, unsigned lanes, const char* file = __builtin_FILE(),
+             int line = __builtin_LINE()) {
+  return shuffle(mask, value, lane() >= lanes ? lane() - lanes : lane(), file, line);
+}
+
+inline unsigned ballot(unsigned mask, bool condition, const char* file = __builtin_FILE(),
+                       int line = __builtin_LINE()) {
+  return static_cast<unsigned>(
+      simt_machine::warp_operation(WarpOperation::ballot, mask, condition ? 1 : 0, 0, {file, line}));
+}
+inline bool any(unsigned mask, bool condition, const char* file = __builtin_FILE(),
+                int line = __builtin_LINE()) {
+  return ballot(mask, condition, file, line) != 0;
+}
+inline bool all(unsigned mask, bool condition, const char* file = __builtin_FILE(),
+                int line = __builtin_LINE()) {
+  return ballot(mask, condition, file, line) == mask;
+}
+
+/// Only one thread runs at a time: indivisible by construction. Others may come first, so the machine may
+/// switch.
+template <typename T, typename F>
+T atomic_update(T* target, const F& updated) {
+  static_assert(std::is_integral_v<T>,
+                "sums of floats must not depend on the order of threads: integers only");
+  simt_machine::yield();
+  const T before = *target;
+  *target = updated(before);
+  return before;
+}
+template <typename T>
+T atomic_add(T* target, T value) {
+  using Unsigned = std::make_unsigned_t<T>;  // wraps, as on the GPU
+  return atomic_update(target, [=](T old) {
+    return static_cast<T>(static_cast<Unsigned>(old) + static_cast<Unsigned>(value));
+  });
+}
+template <typename T>
+T atomic_min(T* target, T value) {
+  return atomic_update(target, [=](T old) { return value < old ? value : old; });
+}
+template <typename T>
+T atomic_max(T* target, T value) {
+  return atomic_update(target, [=](T old) { return old < value ? value : old; });
+}
+template <typename T>
+T atomic_exchange(T* target, T value) {
+  return atomic_update(target, [=](T) { return value; });
+}
+template <typename T>
+T atomic_cas(T* target, T expected, T value) {
+  return atomic_update(target, [=](T old) { return old == expected ? value : old; });
+}
+
+template <typename T>
+void require_aligned(const T* pointer, std::size_t bytes, const char* file, int line) {
+  if (reinterpret_cast<std::uintptr_t>(pointer) % bytes != 0) {
+    simt_machine::fault({file, line},
+                        "misaligned vector access: the address must be a multiple of the vector's size");
+  }
+}
+template <typename T>
+T ldg(const T* pointer, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  require_aligned(pointer, alignof(T), file, line);
+  return *pointer;
+}
+template <typename Vector, typename T>
+Vector load_vector(const T* pointer, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  require_aligned(pointer, sizeof(Vector), file, line);
+  Vector value;
+  std::memcpy(&value, pointer, sizeof(Vector));
+  return value;
+}
+template <typename Vector, typename T>
+void store_vector(T* pointer, const Vector& value, const char* file = __builtin_FILE(),
+                  int line = __builtin_LINE()) {
+  require_aligned(pointer, sizeof(Vector), file, line);
+  std::memcpy(pointer, &value, sizeof(Vector));
+}
+
+}  // namespace simt
+}  // namespace mt::simt_backend

@@ -1,0 +1,420 @@
+#include "kernels/simt/machine.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "kernels/simt/fiber.h"
+#include "kernels/simt/run_queue.h"
+#include "tensor/check.h"
+#include "tensor/sanitizers.h"
+
+namespace mt::simt_machine {
+
+constinit thread_local Index3 threadIdx{};
+constinit thread_local Index3 blockIdx{};
+constinit thread_local Index3 blockDim{};
+constinit thread_local Index3 gridDim{};
+
+namespace {
+
+constexpr std::size_t kStackBytes = std::size_t{kAddressSanitizer ? 256 : 64} << 10;
+
+Schedule chosen_schedule;
+int architecture = 75;
+
+std::string text_of(const Index3& i) {
+  return fmt::format("({},{},{})", i.x, i.y, i.z);
+}
+std::string text_of(SourceLine where) {
+  return fmt::format("{}:{}", where.file, where.line);
+}
+
+Index3 index_in(int64_t i, const Extent& e) {
+  return {static_cast<unsigned>(i % e.x), static_cast<unsigned>(i / e.x % e.y),
+          static_cast<unsigned>(i / (e.x * e.y))};
+}
+
+Index3 as_index(const Extent& e) {
+  return {static_cast<unsigned>(e.x), static_cast<unsigned>(e.y), static_cast<unsigned>(e.z)};
+}
+
+struct Free {
+  void operator()(void* pointer) const { std::free(pointer); }
+};
+
+/// A heap block of exactly the size asked for, so that ASan sees the first byte beyond it.
+struct SharedArray {
+  const void* tag;
+  std::unique_ptr<void, Free> memory;
+};
+
+std::unique_ptr<void, Free> poisoned(std::size_t bytes, unsigned char poison) {
+  void* memory = nullptr;
+  check(posix_memalign(&memory, 128, std::max<std::size_t>(bytes, 1)) == 0,
+        "SIMT machine: no memory for shared memory");
+  std::memset(memory, poison, bytes);
+  return std::unique_ptr<void, Free>(memory);
+}
+
+enum class State : uint8_t { can_run, at_barrier, at_warp_operation, left };
+
+struct Thread {
+  Index3 index;
+  State state;
+  SourceLine where;  // it waits
+  // Of a warp operation:
+  WarpOperation operation;
+  unsigned mask;
+  unsigned source;
+  uint64_t value;
+  uint64_t result;
+};
+
+/// Runs launches of one operating-system thread. Faults inside a fiber are recorded and thrown on the
+/// caller's stack: no exception crosses a switch.
+class Machine {
+ public:
+  void run(const LaunchConfig& config, void (*body)(const void*), const void* context);
+
+  void wait_at_barrier(SourceLine where);
+  uint64_t warp_operation(WarpOperation operation, unsigned mask, uint64_t value, unsigned source,
+                          SourceLine where);
+  void yield();
+  void* static_shared(const void* tag, std::size_t bytes, unsigned char poison, SourceLine where);
+  void* dynamic_shared(unsigned char poison);
+  [[noreturn]] void fault(SourceLine where, const std::string& reason);
+  unsigned current() const { return current_; }
+
+ private:
+  void check_limits() const;
+  std::vector<int64_t> block_order();
+  void run_block();
+  static void thread_main();
+  void switch_away();
+  void complete_warp_operation(unsigned first, unsigned mask);
+  unsigned lanes_not_there(unsigned first, unsigned mask) const;
+  [[noreturn]] void fail_stuck();
+  std::string story_of(const Thread& thread) const;
+  [[noreturn]] void end_with(const std::string& reason);
+
+  const LaunchConfig* config_ = nullptr;
+  void (*body_)(const void*) = nullptr;
+  const void* context_ = nullptr;
+
+  Fiber host_;
+  std::vector<Fiber> fibers_;
+  std::vector<Thread> threads_;
+  RunQueue queue_;
+  unsigned count_ = 0;    // threads of a block
+  unsigned current_ = 0;  // thread that runs
+  bool on_fiber_ = false;
+  unsigned left_ = 0;
+  unsigned at_barrier_ = 0;
+  std::vector<SharedArray> shared_;
+  std::size_t static_bytes_ = 0;
+  std::unique_ptr<void, Free> dynamic_;
+  std::string fault_;
+};
+
+Machine& machine() {
+  static thread_local Machine instance;
+  return instance;
+}
+
+void Machine::check_limits() const {
+  check_launch(*config_);
+  const int64_t limit = shared_bytes_limit(architecture);
+  if (config_->shared_bytes > limit) {
+    fail("{}: sm_{} gives a block at most {} bytes of dynamic shared memory", describe(*config_),
+         architecture, limit);
+  }
+}
+
+std::vector<int64_t> Machine::block_order() {
+  const Extent& g = config_->grid;
+  std::vector<int64_t> order(static_cast<std::size_t>(g.x * g.y * g.z));
+  std::iota(order.begin(), order.end(), int64_t{0});
+  if (chosen_schedule.order == Order::reversed) std::reverse(order.begin(), order.end());
+  if (queue_.is_random()) {
+    for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[queue_.random_below(i)]);
+  }
+  return order;
+}
+
+void Machine::run(const LaunchConfig& config, void (*body)(const void*), const void* context) {
+  check(config_ == nullptr, "{}: launched from inside of a kernel", describe(config));
+  config_ = &config;
+  struct Reset {
+    Machine& machine;
+    ~Reset() {
+      machine.config_ = nullptr;
+      machine.shared_.clear();
+      machine.dynamic_.reset();
+    }
+  } const reset{*this};
+  check_limits();
+  body_ = body;
+  context_ = context;
+  count_ = static_cast<unsigned>(config.block.x * config.block.y * config.block.z);
+  blockDim = as_index(config.block);
+  gridDim = as_index(config.grid);
+  while (fibers_.size() < count_) fibers_.emplace_back(kStackBytes);
+  threads_.resize(count_);
+  queue_.configure(chosen_schedule);
+  for (const int64_t block : block_order()) {
+    blockIdx = index_in(block, config.grid);
+    run_block();
+  }
+}
+
+void Machine::run_block() {
+  shared_.clear();
+  dynamic_.reset();
+  static_bytes_ = 0;
+  left_ = 0;
+  at_barrier_ = 0;
+  fault_.clear();
+  queue_.clear();
+  for (unsigned t = 0; t < count_; ++t) {
+    threads_[t] = Thread{};
+    threads_[t].index = index_in(t, config_->block);
+    fibers_[t].start_at(&Machine::thread_main);
+    queue_.add(t);
+  }
+  while (left_ < count_) {
+    if (queue_.empty()) fail_stuck();
+    current_ = queue_.take();
+    threadIdx = threads_[current_].index;
+    on_fiber_ = true;
+    Fiber::switch_to(host_, fibers_[current_]);
+    on_fiber_ = false;
+    if (!fault_.empty()) throw Error(fault_);
+  }
+}
+
+void Machine::thread_main() {
+  Machine& m = machine();
+  try {
+    m.body_(m.context_);
+  } catch (const std::exception& error) {
+    m.fault_ = fmt::format("{}: {}", describe(*m.config_), error.what());
+  }
+  m.threads_[m.current_].state = State::left;
+  ++m.left_;
+  Fiber::switch_to(m.fibers_[m.current_], m.host_, true);
+}
+
+void Machine::switch_away() {
+  Fiber::switch_to(fibers_[current_], host_);
+}
+
+void Machine::yield() {
+  if (!queue_.is_random()) return;
+  queue_.add(current_);
+  switch_away();
+}
+
+void Machine::wait_at_barrier(SourceLine where) {
+  Thread& self = threads_[current_];
+  self.state = State::at_barrier;
+  self.where = where;
+  if (++at_barrier_ == count_) {
+    const auto elsewhere = [&](const Thread& t) {
+      return t.where.line != where.line || std::strcmp(t.where.file, where.file) != 0;
+    };
+    if (std::any_of(threads_.begin(), threads_.end(), elsewhere)) fail_stuck();
+    at_barrier_ = 0;
+    for (unsigned t = 0; t < count_; ++t) {
+      threads_[t].state = State::can_run;
+      queue_.add(t);
+    }
+  }
+  switch_away();
+}
+
+uint64_t Machine::warp_operation(WarpOperation operation, unsigned mask, uint64_t value, unsigned source,
+                                 SourceLine where) {
+  Thread& self = threads_[current_];
+  const unsigned first = current_ / 32 * 32;
+  if ((mask >> (current_ % 32) & 1U) == 0) {
+    fault(where, fmt::format("mask {:#010x} of a warp operation does not name the calling lane {}", mask,
+                             current_ % 32));
+  }
+  if (const unsigned absent = lanes_not_there(first, mask); absent != 0) {
+    fault(where, fmt::format("mask {:#010x} of a warp operation names lanes {:#010x} that are not there",
+                             mask, absent));
+  }
+  if (operation == WarpOperation::shuffle && (mask >> source & 1U) == 0) {
+    fault(where, fmt::format("shuffle reads lane {}, which its mask {:#010x} does not name", source, mask));
+  }
+  self = {self.index, State::at_warp_operation, where, operation, mask, source, value, 0};
+  complete_warp_operation(first, mask);
+  switch_away();
+  return threads_[current_].result;
+}
+
+/// Lanes of `mask` that the block does not have, or that have left the kernel.
+unsigned Machine::lanes_not_there(unsigned first, unsigned mask) const {
+  unsigned absent = 0;
+  for (unsigned lane = 0; lane < 32; ++lane) {
+    const bool there = first + lane < count_ && threads_[first + lane].state != State::left;
+    if ((mask >> lane & 1U) != 0 && !there) absent |= 1U << lane;
+  }
+  return absent;
+}
+
+void Machine::complete_warp_operation(unsigned first, unsigned mask) {
+  const Thread& self = threads_[current_];
+  const auto for_lanes = [&](const auto& f) {
+    for (unsigned lane = 0; lane < 32; ++lane) {
+      if ((mask >> lane & 1U) != 0) f(threads_[first + lane], lane);
+    }
+  };
+  bool all_here = true;
+  bool all_agree = true;
+  unsigned votes = 0;
+  for_lanes([&](const Thread& t, unsigned lane) {
+    all_here &= t.state == State::at_warp_operation;
+    all_agree &= t.mask == mask && t.operation == self.operation && t.where.line == self.where.line;
+    votes |= (t.value != 0 ? 1U : 0U) << lane;
+  });
+  if (!all_here) return;
+  if (!all_agree) fail_stuck();
+  for_lanes([&](Thread& t, unsigned) {
+    t.result = t.operation == WarpOperation::shuffle ? threads_[first + t.source].value : votes;
+  });
+  for_lanes([&](Thread& t, unsigned lane) {
+    t.state = State::can_run;
+    queue_.add(first + lane);
+  });
+}
+
+void* Machine::static_shared(const void* tag, std::size_t bytes, unsigned char poison, SourceLine where) {
+  for (const SharedArray& array : shared_) {
+    if (array.tag == tag) return array.memory.get();
+  }
+  static_bytes_ += bytes;
+  if (static_bytes_ > static_cast<std::size_t>(kMaxStaticSharedBytes)) {
+    fault(where, fmt::format("{} bytes of static shared memory; a block may have {}", static_bytes_,
+                             kMaxStaticSharedBytes));
+  }
+  shared_.push_back({tag, poisoned(bytes, poison)});
+  return shared_.back().memory.get();
+}
+
+void* Machine::dynamic_shared(unsigned char poison) {
+  if (!dynamic_) dynamic_ = poisoned(static_cast<std::size_t>(config_->shared_bytes), poison);
+  return dynamic_.get();
+}
+
+void Machine::fault(SourceLine where, const std::string& reason) {
+  end_with(fmt::format("thread {} at {}: {}", text_of(threads_[current_].index), text_of(where), reason));
+}
+
+std::string Machine::story_of(const Thread& t) const {
+  switch (t.state) {
+    case State::can_run:
+      return fmt::format("thread {} can run", text_of(t.index));
+    case State::at_barrier:
+      return fmt::format("thread {} waits at the barrier {}", text_of(t.index), text_of(t.where));
+    case State::at_warp_operation:
+      return fmt::format("thread {} waits at the warp operation {} with mask {:#010x}", text_of(t.index),
+                         text_of(t.where), t.mask);
+    case State::left:
+      return fmt::format("thread {} has left the kernel", text_of(t.index));
+  }
+  return "";
+}
+
+/// Nobody can go on: tells of the first thread, and of the first that is somewhere else.
+void Machine::fail_stuck() {
+  const auto waiting = std::find_if(threads_.begin(), threads_.end(), [](const Thread& t) {
+    return t.state == State::at_barrier || t.state == State::at_warp_operation;
+  });
+  const std::string story = story_of(*waiting);
+  const auto same_place = [&](const Thread& t) {
+    return t.state == waiting->state && t.where.line == waiting->where.line && t.mask == waiting->mask;
+  };
+  const auto other = std::find_if_not(threads_.begin(), threads_.end(), same_place);
+  end_with(fmt::format("{} divergence: {}, but {}", waiting->state == State::at_barrier ? "barrier" : "warp",
+                       story, other == threads_.end() ? "nobody else" : story_of(*other)));
+}
+
+/// From the scheduler's stack: throws. From a fiber's: leaves the Error for the scheduler and never comes
+/// back.
+void Machine::end_with(const std::string& reason) {
+  fault_ = fmt::format("{}: block {}: {}", describe(*config_), text_of(blockIdx), reason);
+  if (!on_fiber_) throw Error(fault_);
+  Fiber::switch_to(fibers_[current_], host_, true);
+  std::abort();
+}
+
+}  // namespace
+
+void set_schedule(Schedule schedule) {
+  chosen_schedule = schedule;
+}
+Schedule schedule() {
+  return chosen_schedule;
+}
+
+int64_t shared_bytes_limit(int sm) {
+  switch (sm) {
+    case 75:
+      return int64_t{64} << 10;
+    case 80:
+      return int64_t{163} << 10;
+    case 86:
+    case 89:
+    case 120:
+      return int64_t{99} << 10;
+    case 90:
+    case 100:
+      return int64_t{227} << 10;
+    default:
+      fail("SIMT machine: unknown architecture sm_{}; there is 75, 80, 86, 89, 90, 100 and 120", sm);
+  }
+}
+
+void set_architecture(int sm) {
+  shared_bytes_limit(sm);
+  architecture = sm;
+}
+
+void run(const LaunchConfig& config, void (*body)(const void*), const void* context) {
+  machine().run(config, body, context);
+}
+void wait_at_barrier(SourceLine where) {
+  machine().wait_at_barrier(where);
+}
+uint64_t warp_operation(WarpOperation operation, unsigned mask, uint64_t value, unsigned source,
+                        SourceLine where) {
+  return machine().warp_operation(operation, mask, value, source, where);
+}
+unsigned lane() {
+  return machine().current() % 32;
+}
+unsigned warp() {
+  return machine().current() / 32;
+}
+void yield() {
+  machine().yield();
+}
+void* static_shared(const void* tag, std::size_t bytes, unsigned char poison, SourceLine where) {
+  return machine().static_shared(tag, bytes, poison, where);
+}
+void* dynamic_shared(unsigned char poison) {
+  return machine().dynamic_shared(poison);
+}
+void fault(SourceLine where, const char* reason) {
+  machine().fault(where, reason);
+}
+
+}  // namespace mt::simt_machine
