@@ -9,12 +9,7 @@
 #include <vector>
 
 #include "tensor/check.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define MT_CACHING_ALLOCATOR 0  // a cache would hide use-after-free from ASan
-#else
-#define MT_CACHING_ALLOCATOR 1
-#endif
+#include "tensor/sanitizers.h"
 
 namespace mt {
 namespace {
@@ -44,7 +39,8 @@ class CpuAllocator final : public Allocator {
   void deallocate(void* pointer, std::size_t bytes) noexcept override {
     const std::size_t size = rounded(bytes);
     live_.fetch_sub(size);
-    if (MT_CACHING_ALLOCATOR != 0 && size >= kCachedFrom) {
+    // Under ASan nothing is kept: a cache would hide uses after the free.
+    if (!kAddressSanitizer && size >= kCachedFrom) {
       const std::lock_guard lock(mutex_);
       if (cached_bytes_ + size <= kCacheLimit) {
         bucket(size).push_back(pointer);

@@ -1,8 +1,8 @@
 #pragma once
-// How the tables of the cuda and simt copies of an operation are found. The .cu file registers its table when
-// it is linked in (kernels/meson.build links those copies whole, so a registration is never dropped); the
-// front door of the operation (in OP_cpu.cc) asks here for every device but the cpu. Included by .cu files:
-// no heavy headers.
+// How the tables of the cuda and simt copies of an operation are found: each OP.cu has a function
+// register_OP() in its backend's namespace, and register_device_operations(), written by kernels/meson.build
+// from the list of .cu files, calls them all. The front door of the operation (in OP_cpu.cc) asks here for
+// every device but the cpu. Included by .cu files: no heavy headers.
 
 #include <algorithm>
 #include <array>
@@ -28,17 +28,19 @@ std::vector<Version<Table>>& device_versions(Device device) {
   return versions[static_cast<std::size_t>(device)];
 }
 
-/// Makes a backend's table known; used by static objects in each .cu file.
+/// Makes a backend's table known; called by register_OP() in OP.cu.
 template <typename Table>
-struct RegisterTable {
-  RegisterTable(Device device, const Table& table, std::string_view version = "") {
-    device_versions<Table>(device).push_back({version, &table});
-  }
-};
+void register_table(Device device, const Table& table, std::string_view version = "") {
+  device_versions<Table>(device).push_back({version, &table});
+}
+
+/// Registers every table of this build's .cu files; only the first call does anything.
+void register_device_operations();
 
 /// null when there is none.
 template <typename Table>
 const Table* find_device_table(Device device, std::string_view version = "") {
+  register_device_operations();
   for (const Version<Table>& v : device_versions<Table>(device)) {
     if (v.name == version) return v.table;
   }

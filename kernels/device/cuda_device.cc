@@ -90,14 +90,14 @@ class CudaRuntime final : public DeviceRuntime {
   }
 };
 
-const bool kRegistered = [] {
+}  // namespace
+
+void register_cuda_device() {
   static CudaRuntime runtime;
   static CudaMemory memory;
-  static auto* pool = new CachingPool(Device::cuda, memory, true);  // outlives every static tensor
+  static auto* pool = new CachingPool(Device::cuda, memory, true);  // outlives static tensors
   register_device(Device::cuda, &runtime);
   register_allocator(Device::cuda, pool);
-  return true;
-}();
+}
 
-}  // namespace
 }  // namespace mt

@@ -6,6 +6,10 @@
 #include "tensor/check.h"
 
 namespace mt {
+
+void register_simt_device();
+void register_cuda_device();
+
 namespace {
 
 std::array<DeviceRuntime*, 3>& registry() {
@@ -13,6 +17,16 @@ std::array<DeviceRuntime*, 3>& registry() {
   static std::array<DeviceRuntime*, 3> runtimes{&cpu, nullptr, nullptr};
   return runtimes;
 }
+
+// At start-up, because allocator() must know them. This file is linked wherever an operation is: its tables
+// lead here.
+[[maybe_unused]] const bool kDevicesAreRegistered = [] {
+  register_simt_device();
+#if MT_WITH_CUDA
+  register_cuda_device();
+#endif
+  return true;
+}();
 
 }  // namespace
 

@@ -22,15 +22,14 @@ class HostMemory final : public MemorySource {
   }  // NaN in every float type
 };
 
-const bool kRegistered = [] {
+}  // namespace
+
+void register_simt_device() {
   static HostRuntime runtime("the SIMT machine");
   static HostMemory memory;
-  static auto* pool =
-      new CachingPool(Device::simt, memory, !kAddressSanitizer);  // outlives every static tensor
+  static auto* pool = new CachingPool(Device::simt, memory, !kAddressSanitizer);  // outlives static tensors
   register_device(Device::simt, &runtime);
   register_allocator(Device::simt, pool);
-  return true;
-}();
+}
 
-}  // namespace
 }  // namespace mt

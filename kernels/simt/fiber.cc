@@ -176,8 +176,8 @@ void Fiber::start_at(void (*entry)()) {
 #if defined(__x86_64__)
   // Six registers, then the address that `ret` takes; main() then sees the stack as after a call: 8 below a
   // multiple of 16.
-  void** frame = reinterpret_cast<void**>(top) - 9;
-  std::memset(frame, 0, 9 * sizeof(void*));
+  void** frame = reinterpret_cast<void**>(top) - 8;
+  std::memset(frame, 0, 8 * sizeof(void*));
   frame[6] = reinterpret_cast<void*>(&State::main);
 #else
   void** frame = reinterpret_cast<void**>(top) - 20;

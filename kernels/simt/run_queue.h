@@ -24,6 +24,7 @@ class RunQueue {
   void clear() {
     warps_.fill(0);
     size_ = 0;
+    warp_ = kNoWarp;
   }
   bool empty() const { return size_ == 0; }
   void add(unsigned thread) {
@@ -48,7 +49,8 @@ class RunQueue {
       case Order::fair:
         return nth(static_cast<unsigned>(random_.below(size_)));
       case Order::unfair:
-        if (warps_[warp_] == 0) warp_ = nth(static_cast<unsigned>(random_.below(size_))) / 32;
+        if (warp_ == kNoWarp || warps_[warp_] == 0)
+          warp_ = nth(static_cast<unsigned>(random_.below(size_))) / 32;
         return nth_in(
             warp_, static_cast<unsigned>(random_.below(static_cast<uint64_t>(std::popcount(warps_[warp_])))));
     }
@@ -72,7 +74,8 @@ class RunQueue {
   RandomStream random_{0, Purpose::test};
   std::array<uint32_t, 32> warps_{};
   unsigned size_ = 0;
-  unsigned warp_ = 0;  // that an unfair order stays in
+  static constexpr unsigned kNoWarp = 32;
+  unsigned warp_ = kNoWarp;  // that an unfair order stays in
 };
 
 }  // namespace mt::simt_machine

@@ -225,8 +225,12 @@ void backward(const float* y, const float* dy, float* dx, int64_t rows, int64_t 
 
 constexpr Softmax<float> kFast{forward, backward};
 constexpr Softmax<float> kNaive{forward_naive, backward_naive};
-const RegisterTable<Softmax<float>> kRegisterFast(kDevice, kFast);
-const RegisterTable<Softmax<float>> kRegisterNaive(kDevice, kNaive, "naive");
 
 }  // namespace
+
+void register_softmax() {
+  register_table(kDevice, kFast);
+  register_table(kDevice, kNaive, "naive");
+}
+
 }  // namespace mt::MT_BACKEND

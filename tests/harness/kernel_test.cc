@@ -1,11 +1,50 @@
 #include "tests/harness/kernel_test.h"
 
+#include "kernels/device/device.h"
+
 #include <bit>
 
 namespace mt::testing {
 
-void copy_bytes(void* target, const void* source, std::size_t bytes, Device) {
-  if (bytes != 0) std::memcpy(target, source, bytes);
+void KernelTest::SetUp() {
+  if (!device_is_present(device())) GTEST_SKIP() << "no NVIDIA GPU";
+  simt_machine::set_schedule(GetParam().schedule);
+}
+
+void KernelTest::TearDown() {
+  simt_machine::set_schedule({});
+}
+
+void copy_to_device(void* target, const void* source, std::size_t bytes, Device device) {
+  mt::copy_bytes(target, device, source, Device::cpu, bytes);
+}
+
+void copy_to_host(void* target, const void* source, std::size_t bytes, Device device) {
+  mt::copy_bytes(target, Device::cpu, source, device, bytes);
+}
+
+std::vector<Setting> settings_for(Device device, const std::vector<std::string>& versions) {
+  using simt_machine::Order;
+  std::vector<simt_machine::Schedule> schedules{{}};
+  if (device == Device::simt) {
+    schedules = {{Order::ascending, 0}, {Order::reversed, 0}, {Order::fair, 1},
+                 {Order::fair, 2},      {Order::unfair, 1},   {Order::unfair, 2}};
+  }
+  std::vector<Setting> settings;
+  for (const std::string& version : versions) {
+    for (const auto& schedule : schedules) settings.push_back({device, version, schedule});
+  }
+  return settings;
+}
+
+std::string setting_name(const ::testing::TestParamInfo<Setting>& info) {
+  const Setting& s = info.param;
+  std::string name = name_of(s.device);
+  if (!s.version.empty()) name += "_" + s.version;
+  if (s.device != Device::simt) return name;
+  constexpr const char* kOrders[] = {"ascending", "reversed", "fair", "unfair"};
+  name += std::string("_") + kOrders[static_cast<std::size_t>(s.schedule.order)];
+  return s.schedule.seed == 0 ? name : name + "_" + std::to_string(s.schedule.seed);
 }
 
 std::vector<float> uniform_values(int64_t n, uint64_t seed, float low, float high) {
@@ -59,10 +98,6 @@ void expect_same_bits(std::span<const float> a, std::span<const float> b, const 
     ASSERT_EQ(std::bit_cast<uint32_t>(a[i]), std::bit_cast<uint32_t>(b[i]))
         << what << "[" << i << "]: " << a[i] << " and " << b[i];
   }
-}
-
-std::string device_test_name(const ::testing::TestParamInfo<Device>& info) {
-  return name_of(info.param);
 }
 
 }  // namespace mt::testing

@@ -12,40 +12,64 @@
 #include <string>
 #include <vector>
 
+#include "kernels/common/tables.h"
+#include "kernels/simt/machine.h"
 #include "tensor/allocator.h"
 #include "tensor/device.h"
 #include "tensor/rng.h"
+#include "tensor/sanitizers.h"
 
 namespace mt::testing {
 
 /// Unit roundoff of float.
 inline constexpr double kRoundoff = 0x1p-24;
 
-/// A test that runs once per device. Instantiate with MT_ON_EVERY_DEVICE(SoftmaxTest, mt::Softmax<float>).
-class KernelTest : public ::testing::TestWithParam<Device> {
- protected:
-  Device device() const { return GetParam(); }
+/// Where a test runs: a device, one of its versions of the operation ("" is the one that the front door
+/// gives), and on simt the order in which the machine runs threads and blocks.
+struct Setting {
+  Device device;
+  std::string version;
+  simt_machine::Schedule schedule;
 };
 
-/// Copies between host memory and a device buffer; plain memcpy for cpu and simt.
-void copy_bytes(void* target, const void* source, std::size_t bytes, Device device);
+/// A test that runs once per setting. Instantiate with MT_ON_EVERY_DEVICE(SoftmaxTest, mt::Softmax<float>).
+class KernelTest : public ::testing::TestWithParam<Setting> {
+ protected:
+  void SetUp() override;
+  void TearDown() override;
+  Device device() const { return GetParam().device; }
+  /// The setting's version of an operation, where `front_door` is softmax<float>(device()), say.
+  template <typename Table>
+  const Table& version_of(const Table& front_door) const {
+    const std::string& version = GetParam().version;
+    return version.empty() ? front_door : device_table<Table>(device(), "this test", version);
+  }
+};
+
+/// Copies between host memory and a device buffer, in either direction.
+void copy_to_device(void* target, const void* source, std::size_t bytes, Device device);
+void copy_to_host(void* target, const void* source, std::size_t bytes, Device device);
 
 /// Device memory of n elements between two guard zones, filled with NaN (or 0xFF bytes). The destructor fails
-/// the test when a guard was written.
+/// the test when a guard was written. Under ASan simt has no guards: there the sanitizer sees reads too.
 template <typename T>
 class Buffer {
  public:
-  Buffer(int64_t n, Device device) : n_(n), device_(device), host_(static_cast<std::size_t>(n) + 2 * kGuard) {
+  Buffer(int64_t n, Device device)
+      : n_(n),
+        device_(device),
+        guard_(kAddressSanitizer && device == Device::simt ? 0 : 64),
+        host_(static_cast<std::size_t>(n) + 2 * guard_) {
     std::memset(host_.data(), 0xFF, host_.size() * sizeof(T));
     raw_ = static_cast<T*>(allocator(device).allocate(host_.size() * sizeof(T)));
-    copy_bytes(raw_, host_.data(), host_.size() * sizeof(T), device);
+    copy_to_device(raw_, host_.data(), host_.size() * sizeof(T), device);
   }
   Buffer(const std::vector<T>& values, Device device) : Buffer(static_cast<int64_t>(values.size()), device) {
-    copy_bytes(raw_ + kGuard, values.data(), values.size() * sizeof(T), device);
+    copy_to_device(raw_ + guard_, values.data(), values.size() * sizeof(T), device);
   }
   ~Buffer() {
-    copy_bytes(host_.data(), raw_, host_.size() * sizeof(T), device_);
-    for (std::size_t i = 0; i < kGuard; ++i) {
+    copy_to_host(host_.data(), raw_, host_.size() * sizeof(T), device_);
+    for (std::size_t i = 0; i < guard_; ++i) {
       EXPECT_TRUE(untouched(host_[i]) && untouched(host_[host_.size() - 1 - i]))
           << "a kernel wrote outside of its output";
     }
@@ -54,15 +78,14 @@ class Buffer {
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
 
-  T* data() { return raw_ + kGuard; }
+  T* data() { return raw_ + guard_; }
   std::vector<T> host() const {
     std::vector<T> values(static_cast<std::size_t>(n_));
-    copy_bytes(values.data(), raw_ + kGuard, values.size() * sizeof(T), device_);
+    copy_to_host(values.data(), raw_ + guard_, values.size() * sizeof(T), device_);
     return values;
   }
 
  private:
-  static constexpr std::size_t kGuard = 64;  // elements; keeps data() aligned to 64 bytes
   static bool untouched(const T& value) {
     unsigned char bytes[sizeof(T)];
     std::memcpy(bytes, &value, sizeof(T));
@@ -73,6 +96,7 @@ class Buffer {
   }
   int64_t n_;
   Device device_;
+  std::size_t guard_;  // elements; keeps data() aligned to 64 bytes
   T* raw_ = nullptr;
   std::vector<T> host_;
 };
@@ -94,27 +118,28 @@ void expect_relative(std::span<const float> got, std::span<const double> want, d
 /// Bitwise equality.
 void expect_same_bits(std::span<const float> a, std::span<const float> b, const std::string& what);
 
-/// Devices with a table for this operation: always cpu; simt and cuda where built (and present).
-template <typename Table>
-std::vector<Device> devices_with();
-
-std::string device_test_name(const ::testing::TestParamInfo<Device>& info);
-
-}  // namespace mt::testing
-
-#include "kernels/common/tables.h"
-
-namespace mt::testing {
+/// Devices that may run a test, with every version registered for them. On simt: ascending, reversed and four
+/// seeded schedules. cuda is there when it was built; without a GPU its tests are skipped by name.
+std::vector<Setting> settings_for(Device device, const std::vector<std::string>& versions);
 
 template <typename Table>
-std::vector<Device> devices_with() {
-  std::vector<Device> devices{Device::cpu};
-  if (has_device_table<Table>(Device::simt)) devices.push_back(Device::simt);
-  return devices;
+std::vector<Setting> settings_with() {
+  std::vector<Setting> settings = settings_for(Device::cpu, {""});
+  register_device_operations();
+  for (const Device device : {Device::simt, Device::cuda}) {
+    std::vector<std::string> versions;
+    for (const Version<Table>& version : device_versions<Table>(device)) versions.emplace_back(version.name);
+    const auto more = settings_for(device, versions);
+    settings.insert(settings.end(), more.begin(), more.end());
+  }
+  return settings;
 }
 
+/// "simt_naive_unfair_2".
+std::string setting_name(const ::testing::TestParamInfo<Setting>& info);
+
 }  // namespace mt::testing
 
-#define MT_ON_EVERY_DEVICE(suite, ...)                                                                    \
-  INSTANTIATE_TEST_SUITE_P(Devices, suite, ::testing::ValuesIn(mt::testing::devices_with<__VA_ARGS__>()), \
-                           mt::testing::device_test_name)
+#define MT_ON_EVERY_DEVICE(suite, ...)                                                                     \
+  INSTANTIATE_TEST_SUITE_P(Devices, suite, ::testing::ValuesIn(mt::testing::settings_with<__VA_ARGS__>()), \
+                           mt::testing::setting_name)
