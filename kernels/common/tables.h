@@ -11,6 +11,9 @@
 #include <vector>
 
 #include "tensor/device.h"
+#ifndef __CUDACC__  // nvcc cannot read libfmt; host code gets check() with the tables
+#include "tensor/check.h"
+#endif
 
 namespace mt {
 

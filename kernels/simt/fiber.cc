@@ -25,6 +25,9 @@
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
+#if MT_THREAD_SANITIZER
+#include <sanitizer/tsan_interface.h>
+#endif
 
 // mt_fiber_switch(save, target): pushes the registers that a called function must keep, stores the stack
 // pointer in *save, takes `target` for it, and pops the same registers there. The caller has saved all
@@ -107,6 +110,7 @@ struct Fiber::State {
   void* stack_pointer = nullptr;
 #endif
   void* fake_stack = nullptr;  // ASan's, while the fiber waits
+  void* tsan_fiber = nullptr;  // TSan's picture of the fiber, anew at each start
 
   /// Runs right after a switch, on the stack that was switched to.
   void arrive(State* from) {
@@ -138,7 +142,11 @@ void Fiber::State::main() {
   __builtin_trap();  // entry() must not return
 }
 
-Fiber::Fiber() : state_(std::make_unique<State>()) {}
+Fiber::Fiber() : state_(std::make_unique<State>()) {
+#if MT_THREAD_SANITIZER
+  state_->tsan_fiber = __tsan_get_current_fiber();
+#endif
+}
 
 Fiber::Fiber(std::size_t stack_bytes) : state_(std::make_unique<State>()) {
   const std::size_t page = page_bytes();
@@ -153,7 +161,11 @@ Fiber::Fiber(std::size_t stack_bytes) : state_(std::make_unique<State>()) {
 }
 
 Fiber::~Fiber() {
-  if (state_ && state_->mapping != nullptr) munmap(state_->mapping, state_->mapping_bytes);
+  if (!state_ || state_->mapping == nullptr) return;
+#if MT_THREAD_SANITIZER
+  if (state_->tsan_fiber != nullptr) __tsan_destroy_fiber(state_->tsan_fiber);
+#endif
+  munmap(state_->mapping, state_->mapping_bytes);
 }
 
 Fiber::Fiber(Fiber&&) noexcept = default;
@@ -164,6 +176,10 @@ void Fiber::start_at(void (*entry)()) {
   s.fake_stack = nullptr;
 #if MT_ADDRESS_SANITIZER
   __asan_unpoison_memory_region(s.stack, s.stack_bytes);  // of frames that never returned
+#endif
+#if MT_THREAD_SANITIZER
+  if (s.tsan_fiber != nullptr) __tsan_destroy_fiber(s.tsan_fiber);
+  s.tsan_fiber = __tsan_create_fiber(0);
 #endif
 #if MT_FIBER_UCONTEXT
   getcontext(&s.context);
@@ -197,6 +213,9 @@ void Fiber::switch_to(Fiber& from, Fiber& to, bool from_ends) {
                                  to.state_->stack_bytes);
 #else
   (void)from_ends;
+#endif
+#if MT_THREAD_SANITIZER
+  __tsan_switch_to_fiber(to.state_->tsan_fiber, 0);  // 0: the switch orders what lies before and after it
 #endif
 #if MT_FIBER_UCONTEXT
   swapcontext(&self.context, &to.state_->context);
