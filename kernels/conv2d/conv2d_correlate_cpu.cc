@@ -53,8 +53,10 @@ void gather_pixels(const Correlation& job, bool framed, int64_t begin, int64_t e
   const Images& x = job.x;
   const Taps& taps = job.taps;
   const OutputGrid& out = job.out;
-  pixels.input.clear();
-  pixels.output.clear();
+  pixels.input.resize(static_cast<std::size_t>((end - begin) * out.out_w));
+  pixels.output.resize(pixels.input.size());
+  auto next_input = pixels.input.begin();
+  auto next_output = pixels.output.begin();
   pixels.row_stride = (framed ? job.frame_width() : x.w) * x.c;
   float* frame = nullptr;
   if (framed) {
@@ -77,8 +79,8 @@ void gather_pixels(const Correlation& job, bool framed, int64_t begin, int64_t e
       float* output =
           out.y + ((image * out.h + out.first_row + (p + i) * out.step) * out.w + out.first_column) * out.k;
       for (int64_t q = 0; q < out.out_w; ++q) {
-        pixels.input.push_back(input + q * taps.stride * x.c);
-        pixels.output.push_back(output + q * out.step * out.k);
+        *next_input++ = input + q * taps.stride * x.c;
+        *next_output++ = output + q * out.step * out.k;
       }
     }
   });
@@ -91,14 +93,21 @@ void correlate_panel(const Correlation& job, const TaskPixels& pixels, int64_t p
   const TileEngine& engine = tile_engine();
   const int64_t columns = std::min(engine.width(), job.out.k - panel * engine.width());
   const int64_t vectors = blocks(columns, engine.lanes);
+  const int64_t most_rows = engine.rows[static_cast<std::size_t>(vectors)];
   const auto count = static_cast<int64_t>(pixels.input.size());
-  const int64_t tiles = blocks(count, engine.rows[static_cast<std::size_t>(vectors)]);
-  for (int64_t tile = 0; tile < tiles; ++tile) {
-    const int64_t i = tile * count / tiles;
-    terms.a = pixels.input.data() + i;
-    const TileResult result{
-        .c = pixels.output.data() + i, .offset = panel * engine.width(), .columns = columns, .add = add};
-    engine.multiply((tile + 1) * count / tiles - i, vectors, terms, result);
+  // Tiles of one vector are faster where their pixels are equally spaced, that is, inside of an output row.
+  const int64_t stretch = vectors == 1 && 2 * job.out.out_w >= most_rows ? job.out.out_w : count;
+  const int64_t tiles = blocks(stretch, most_rows);
+  for (int64_t first = 0; first < count; first += stretch) {
+    for (int64_t tile = 0; tile < tiles; ++tile) {
+      const int64_t i = tile * stretch / tiles;
+      terms.a = pixels.input.data() + first + i;
+      const TileResult result{.c = pixels.output.data() + first + i,
+                              .offset = panel * engine.width(),
+                              .columns = columns,
+                              .add = add};
+      engine.multiply((tile + 1) * stretch / tiles - i, vectors, terms, result);
+    }
   }
 }
 

@@ -27,7 +27,7 @@ constexpr int kWidth = static_cast<int>(hn::MaxLanes(FloatTag()));
 constexpr bool kManyRegisters = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON;
 constexpr int kTileVectors = kManyRegisters ? 4 : 2;
 constexpr int tile_rows(int vectors) {
-  if (kManyRegisters) return vectors == 1 ? 14 : vectors == 2 ? 12 : vectors == 3 ? 9 : 6;
+  if (kManyRegisters) return vectors == 1 ? 16 : vectors == 2 ? 12 : vectors == 3 ? 9 : 6;
   return vectors == 1 ? 8 : vectors == 2 ? 6 : 0;
 }
 
@@ -40,12 +40,46 @@ HWY_INLINE void unroll(const F& f) {
   (std::make_integer_sequence<int, kCount>{});
 }
 
+/// Adds the terms to sum[i * kVectors + v]. row(i, offset) reads row i at an offset.
+template <int kRows, int kVectors, typename Row>
+HWY_INLINE void add_terms(const TileTerms& terms, FloatVector* HWY_RESTRICT sum, const Row& row) {
+  const FloatTag d;
+  const int64_t a_step = terms.a_step;
+  const int64_t b_step = terms.b_step;
+  for (int64_t g = 0; g < terms.groups; ++g) {
+    for (int64_t u = 0; u < terms.runs; ++u) {
+      const float* b = terms.b + g * terms.b_group + u * terms.b_run;
+      int64_t offset = terms.a_first + g * terms.a_group + u * terms.a_run;
+      for (int64_t t = 0; t < terms.run_length; ++t) {
+        FloatVector b_vector[kVectors];
+        unroll<kVectors>([&](auto v) HWY_ATTR { b_vector[v.value] = hn::LoadU(d, b + v.value * kWidth); });
+        unroll<kRows>([&](auto i) HWY_ATTR {
+          const auto a_value = hn::Set(d, row(i, offset));
+          unroll<kVectors>([&](auto v) HWY_ATTR {
+            auto& s = sum[i.value * kVectors + v.value];
+            s = hn::MulAdd(a_value, b_vector[v.value], s);
+          });
+        });
+        offset += a_step;
+        b += b_step;
+      }
+    }
+  }
+}
+
+/// Whether the rows are equally far apart, as the pixels of one output row are.
+template <int kRows>
+bool equally_spaced(const float* const* a) {
+  for (int i = 2; i < kRows; ++i) {
+    if (a[i] - a[i - 1] != a[1] - a[0]) return false;
+  }
+  return true;
+}
+
 template <int kRows, int kVectors>
 void MultiplyTile(const TileTerms& terms, const TileResult& result) {
   const FloatTag d;
   FloatVector sum[kRows * kVectors];
-  const float* a[kRows];
-  unroll<kRows>([&](auto i) HWY_ATTR { a[i.value] = terms.a[i.value]; });
   // Full vectors of the result, and the lanes of the last one.
   const int64_t last = (kVectors - 1) * kWidth;
   const auto mask = hn::FirstN(d, static_cast<std::size_t>(result.columns - last));
@@ -62,26 +96,28 @@ void MultiplyTile(const TileTerms& terms, const TileResult& result) {
     });
   });
 
-  const int64_t a_step = terms.a_step;
-  const int64_t b_step = terms.b_step;
-  for (int64_t g = 0; g < terms.groups; ++g) {
-    for (int64_t u = 0; u < terms.runs; ++u) {
-      const float* b = terms.b + g * terms.b_group + u * terms.b_run;
-      int64_t offset = terms.a_first + g * terms.a_group + u * terms.a_run;
-      for (int64_t t = 0; t < terms.run_length; ++t) {
-        FloatVector b_vector[kVectors];
-        unroll<kVectors>([&](auto v) HWY_ATTR { b_vector[v.value] = hn::LoadU(d, b + v.value * kWidth); });
-        unroll<kRows>([&](auto i) HWY_ATTR {
-          const auto a_value = hn::Set(d, a[i.value][offset]);
-          unroll<kVectors>([&](auto v) HWY_ATTR {
-            auto& s = sum[i.value * kVectors + v.value];
-            s = hn::MulAdd(a_value, b_vector[v.value], s);
-          });
-        });
-        offset += a_step;
-        b += b_step;
-      }
-    }
+  // A tile of one vector reads a float for each multiply-add, so there the loads are what counts, and with
+  // pointers for all rows a second load would fetch the pointer. Equally spaced rows need few.
+  if (kVectors == 1 && kRows > 6 && equally_spaced<kRows>(terms.a)) {
+    const float* first = terms.a[0];
+    const int64_t space = kRows > 1 ? terms.a[kRows > 1 ? 1 : 0] - first : 0;
+    const int64_t space2 = 2 * space;
+    const int64_t space3 = 3 * space;
+    const float* fifth = first + 4 * space;
+    const float* ninth = first + 8 * space;
+    const float* thirteenth = first + 12 * space;
+    add_terms<kRows, kVectors>(terms, sum, [&](auto i, int64_t offset) HWY_ATTR {
+      const float* base = i.value < 4 ? first : i.value < 8 ? fifth : i.value < 12 ? ninth : thirteenth;
+      return (base + offset)[i.value % 4 == 0   ? 0
+                             : i.value % 4 == 1 ? space
+                             : i.value % 4 == 2 ? space2
+                                                : space3];
+    });
+  } else {
+    const float* a[kRows];
+    unroll<kRows>([&](auto i) HWY_ATTR { a[i.value] = terms.a[i.value]; });
+    add_terms<kRows, kVectors>(terms, sum,
+                               [&](auto i, int64_t offset) HWY_ATTR { return a[i.value][offset]; });
   }
 
   unroll<kRows>([&](auto i) HWY_ATTR {
