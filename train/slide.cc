@@ -35,6 +35,8 @@ int run(int argc, char** argv) {
   add_info_command(program);
   add_region_command(program);
   add_thumb_command(program);
+  add_tissue_command(program);
+  add_phantom_command(program);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -19,8 +19,10 @@ namespace mt::train {
 
 /// Each adds one subcommand to `program`; its callback does the work and throws Error or UsageError.
 void add_info_command(CLI::App& program);
+void add_phantom_command(CLI::App& program);
 void add_region_command(CLI::App& program);
 void add_thumb_command(CLI::App& program);
+void add_tissue_command(CLI::App& program);
 
 /// The options that every command that opens a slide has: the slide itself and --mpp-override.
 struct SlideArguments {
