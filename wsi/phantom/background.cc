@@ -56,6 +56,34 @@ GroundMaps ground_maps(const Geometry& geometry) {
   return maps;
 }
 
+/// All maps at one place.
+struct GroundAt {
+  float eosin, haematoxylin, fibres, fat, presence, across_x, across_y;
+};
+
+/// The maps along a horizontal line, one entry per column of nodes: done once per row of pixels.
+std::vector<GroundAt> ground_row(const GroundMaps& maps, float y) {
+  std::vector<GroundAt> row;
+  for (int ix = 0; ix < maps.presence.nodes_x; ++ix) {
+    const NodeGrid::Place place = maps.presence.place(static_cast<float>(ix) * maps.presence.spacing_um, y);
+    row.push_back({maps.eosin(place), maps.haematoxylin(place), maps.fibres(place), maps.fat(place),
+                   maps.presence(place), maps.across_x(place), maps.across_y(place)});
+  }
+  return row;
+}
+
+/// Between two nodes of a row; `position` in nodes.
+GroundAt between(const std::vector<GroundAt>& row, float position) {
+  const auto left = std::min(static_cast<std::size_t>(position), row.size() - 2);
+  const float t = position - static_cast<float>(left);
+  const GroundAt& a = row[left];
+  const GroundAt& b = row[left + 1];
+  const auto lerp = [t](float from, float to) { return from + t * (to - from); };
+  return {lerp(a.eosin, b.eosin),      lerp(a.haematoxylin, b.haematoxylin), lerp(a.fibres, b.fibres),
+          lerp(a.fat, b.fat),          lerp(a.presence, b.presence),         lerp(a.across_x, b.across_x),
+          lerp(a.across_y, b.across_y)};
+}
+
 /// Fat cells: the cells of a Voronoi diagram around jittered centres, with thin walls between them.
 class FatCells {
  public:
@@ -128,23 +156,21 @@ void draw_background(Canvas& canvas, const Geometry& geometry, float mpp, Random
   const NoiseField grain(random, 1.6F);
   for (int64_t py = 0; py < canvas.height; ++py) {
     const float y = (static_cast<float>(py) + 0.5F) * mpp;
+    const std::vector<GroundAt> row = ground_row(maps, y);
     for (int64_t px = 0; px < canvas.width; ++px) {
       const float x = (static_cast<float>(px) + 0.5F) * mpp;
-      const NodeGrid::Place place = maps.presence.place(x, y);
-      float left = maps.presence(place);
-      if (left <= 0.0F) continue;
+      const GroundAt ground = between(row, x / maps.presence.spacing_um);
+      if (ground.presence <= 0.0F) continue;
       const float cloud = cytoplasm(x, y);
-      float eosin = maps.eosin(place) * (1.0F + 0.28F * cloud + 0.14F * grain(x, y));
-      const float fibres = maps.fibres(place);
-      if (fibres > 0.02F) {
-        const float texture = collagen(x, y, maps.across_x(place), maps.across_y(place));
-        eosin *= 1.0F + fibres * (texture - 1.0F);
+      float eosin = ground.eosin * (1.0F + 0.28F * cloud + 0.14F * grain(x, y));
+      if (ground.fibres > 0.02F) {
+        eosin *= 1.0F + ground.fibres * (collagen(x, y, ground.across_x, ground.across_y) - 1.0F);
       }
-      const float fat = maps.fat(place);
-      if (fat > 0.05F) left *= 1.0F - fat_cells.droplet(x, y) * smooth_step(0.3F, 0.7F, fat);
+      float left = ground.presence;
+      if (ground.fat > 0.05F) left *= 1.0F - fat_cells.droplet(x, y) * smooth_step(0.3F, 0.7F, ground.fat);
       const std::size_t i = canvas.index(px, py);
       canvas.eosin[i] = std::max(0.0F, eosin) * left;
-      canvas.haematoxylin[i] = maps.haematoxylin(place) * (1.0F - 0.4F * cloud) * left;
+      canvas.haematoxylin[i] = ground.haematoxylin * (1.0F - 0.4F * cloud) * left;
     }
   }
 }
