@@ -77,8 +77,13 @@ struct Thread {
   uint64_t result;
 };
 
-/// Runs launches of one operating-system thread. Faults inside a fiber are recorded and thrown on the
-/// caller's stack: no exception crosses a switch.
+/// What the machine itself found wrong; its text is complete.
+struct Fault : Error {
+  using Error::Error;
+};
+
+/// Runs launches of one operating-system thread. Faults inside a fiber are thrown and caught there (so that
+/// its stack is left in order), and thrown again on the caller's stack: no exception crosses a switch.
 class Machine {
  public:
   void run(const LaunchConfig& config, void (*body)(const void*), const void* context);
@@ -114,7 +119,6 @@ class Machine {
   RunQueue queue_;
   unsigned count_ = 0;    // threads of a block
   unsigned current_ = 0;  // thread that runs
-  bool on_fiber_ = false;
   unsigned left_ = 0;
   unsigned at_barrier_ = 0;
   std::vector<SharedArray> shared_;
@@ -192,9 +196,7 @@ void Machine::run_block() {
     if (queue_.empty()) fail_stuck();
     current_ = queue_.take();
     threadIdx = threads_[current_].index;
-    on_fiber_ = true;
     Fiber::switch_to(host_, fibers_[current_]);
-    on_fiber_ = false;
     if (!fault_.empty()) throw Error(fault_);
   }
 }
@@ -203,6 +205,8 @@ void Machine::thread_main() {
   Machine& m = machine();
   try {
     m.body_(m.context_);
+  } catch (const Fault& fault) {
+    m.fault_ = fault.what();
   } catch (const std::exception& error) {
     m.fault_ = fmt::format("{}: {}", describe(*m.config_), error.what());
   }
@@ -347,13 +351,8 @@ void Machine::fail_stuck() {
                        story, other == threads_.end() ? "nobody else" : story_of(*other)));
 }
 
-/// From the scheduler's stack: throws. From a fiber's: leaves the Error for the scheduler and never comes
-/// back.
 void Machine::end_with(const std::string& reason) {
-  fault_ = fmt::format("{}: block {}: {}", describe(*config_), text_of(blockIdx), reason);
-  if (!on_fiber_) throw Error(fault_);
-  Fiber::switch_to(fibers_[current_], host_, true);
-  std::abort();
+  throw Fault(fmt::format("{}: block {}: {}", describe(*config_), text_of(blockIdx), reason));
 }
 
 }  // namespace

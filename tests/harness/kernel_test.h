@@ -60,7 +60,7 @@ class Buffer {
         device_(device),
         guard_(kAddressSanitizer && device == Device::simt ? 0 : 64),
         host_(static_cast<std::size_t>(n) + 2 * guard_) {
-    std::memset(host_.data(), 0xFF, host_.size() * sizeof(T));
+    if (!host_.empty()) std::memset(host_.data(), 0xFF, host_.size() * sizeof(T));
     raw_ = static_cast<T*>(allocator(device).allocate(host_.size() * sizeof(T)));
     copy_to_device(raw_, host_.data(), host_.size() * sizeof(T), device);
   }
