@@ -38,7 +38,8 @@ struct AugmentParameters {
   float brightness = 1;
   float contrast = 1;
   float saturation = 1;
-  /// Fraction of the hue circle, in [−0.5, 0.5].
+  /// Fraction of the hue circle, in [−0.5, 0.5]; 0 leaves the step out (8-bit HSV and back would change
+  /// colours).
   float hue = 0;
   bool grey = false;
   /// Standard deviation of the Gaussian blur in output pixels; 0: none.
@@ -80,13 +81,19 @@ AugmentParameters sample_augmentation(const AugmentPolicy& policy, int64_t heigh
 /// SimCLR's blur kernel for 224-pixel views in the published code; any odd size from 1 to 31 works.
 inline constexpr int64_t kBlurSize = 13;
 
+/// Throws when a crop leaves its image or a value is out of its range, naming the image's index.
+void check_augmentation(const AugmentParameters* parameters, int64_t batch, int64_t height, int64_t width,
+                        int64_t size, int64_t blur_size);
+
 /// Every operation rounds to 8 bits, so that all implementations agree bit by bit.
 template <typename T>
 struct Augment {
-  /// images (B,H,W,3) → views (B,size,size,3), parameters (B). Throws when a crop leaves its image or a value
-  /// is out of its range, naming the image's index.
+  /// images (B,H,W,3) → views (B,size,size,3), parameters (B). Throws what check_augmentation throws.
   void (*apply)(const uint8_t* images, const AugmentParameters* parameters, uint8_t* views, int64_t batch,
                 int64_t height, int64_t width, int64_t size, int64_t blur_size, Stream stream);
+  /// Pillow's antialiased bilinear resize of image (H,W,3) to out (out_height,out_width,3), all sizes >= 1.
+  void (*resize)(const uint8_t* image, uint8_t* out, int64_t height, int64_t width, int64_t out_height,
+                 int64_t out_width, Stream stream);
 };
 
 /// The table of a backend. float: cpu, cuda, simt. double: the naive reference of the same 8-bit semantics.
