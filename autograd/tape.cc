@@ -17,22 +17,29 @@ uint64_t next_sequence() {
   return counter.fetch_add(1, std::memory_order_relaxed);
 }
 
+/// A node and the value that it made, which must live until the node has run.
+struct Visit {
+  std::shared_ptr<Node> node;
+  std::shared_ptr<VariableState> output;
+};
+
 /// All nodes behind `output`, newest first.
-std::vector<std::shared_ptr<Node>> nodes_behind(const Variable& output) {
-  std::vector<std::shared_ptr<Node>> nodes;
+std::vector<Visit> nodes_behind(const Variable& output) {
+  std::vector<Visit> visits;
   std::unordered_set<const Node*> seen;
-  const auto visit = [&](const VariableState& state) {
-    if (state.producer != nullptr && seen.insert(state.producer.get()).second)
-      nodes.push_back(state.producer);
+  const auto visit = [&](const std::shared_ptr<VariableState>& state) {
+    if (state->producer != nullptr && seen.insert(state->producer.get()).second) {
+      visits.push_back({state->producer, state});
+    }
   };
-  visit(output.state());
-  for (std::size_t i = 0; i < nodes.size(); ++i) {
-    const std::shared_ptr<Node> node = nodes[i];  // `nodes` grows below
-    for (const auto& input : node->inputs) visit(*input);
+  visit(output.handle());
+  for (std::size_t i = 0; i < visits.size(); ++i) {
+    const std::shared_ptr<Node> node = visits[i].node;  // `visits` grows below
+    for (const auto& input : node->inputs) visit(input);
   }
-  std::sort(nodes.begin(), nodes.end(),
-            [](const auto& a, const auto& b) { return a->sequence > b->sequence; });
-  return nodes;
+  std::sort(visits.begin(), visits.end(),
+            [](const Visit& a, const Visit& b) { return a.node->sequence > b.node->sequence; });
+  return visits;
 }
 
 void add_gradient(VariableState& target, const Tensor& gradient, const char* operation) {
@@ -49,16 +56,15 @@ void add_gradient(VariableState& target, const Tensor& gradient, const char* ope
   }
 }
 
-void run_node(Node& node) {
-  const std::shared_ptr<VariableState> output = node.output.lock();
-  if (output == nullptr || !output->grad.defined()) return;  // nothing flowed back to here
+void run_node(Node& node, VariableState& output) {
+  if (!output.grad.defined()) return;  // nothing flowed back to here
   check(node.rule != nullptr,
         "{} backward: its saved values are freed; backward() can go through a tape only once",
         node.operation);
   Wanted wanted(node.inputs.size());
   for (std::size_t i = 0; i < wanted.size(); ++i) wanted[i] = node.inputs[i]->requires_grad;
-  const Tensor output_gradient = std::move(output->grad);
-  output->grad = Tensor();
+  const Tensor output_gradient = std::move(output.grad);
+  output.grad = Tensor();
   const Gradients gradients = node.rule(output_gradient, wanted);
   check(gradients.size() == node.inputs.size(), "{} backward: {} gradients for {} inputs", node.operation,
         gradients.size(), node.inputs.size());
@@ -93,7 +99,6 @@ Variable record(const char* operation, Tensor output, const std::vector<Variable
   node->operation = operation;
   node->sequence = next_sequence();
   for (const Variable& input : inputs) node->inputs.push_back(input.handle());
-  node->output = result.handle();
   node->rule = std::move(rule);
   result.state().requires_grad = true;
   result.state().producer = node;
@@ -112,13 +117,14 @@ void backward(const Variable& output, const Tensor& gradient) {
       root.producer != nullptr,
       "backward: the value {} depends on nothing that requires a gradient, or was computed under NoGradGuard",
       root.value.shape().str());
-  const auto nodes = nodes_behind(output);
+  std::vector<Visit> visits = nodes_behind(output);
   add_gradient(root, gradient, "backward");
   TapeGuard no_tape(false);
-  for (const auto& node : nodes) {
-    run_node(*node);
-    node->rule = nullptr;  // frees the saved values while the older nodes still run
-    node->inputs.clear();
+  for (Visit& visit : visits) {
+    run_node(*visit.node, *visit.output);
+    visit.node->rule = nullptr;  // frees the saved values while the older nodes still run
+    visit.node->inputs.clear();
+    visit.output = nullptr;
   }
 }
 
@@ -135,7 +141,7 @@ TapeGuard::~TapeGuard() {
 
 std::set<std::string> operations_behind(const Variable& output) {
   std::set<std::string> names;
-  for (const auto& node : nodes_behind(output)) names.insert(node->operation);
+  for (const Visit& visit : nodes_behind(output)) names.insert(visit.node->operation);
   return names;
 }
 

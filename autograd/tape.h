@@ -27,7 +27,6 @@ struct Node {
   const char* operation = "";
   uint64_t sequence = 0;
   std::vector<std::shared_ptr<VariableState>> inputs;
-  std::weak_ptr<VariableState> output;
   BackwardRule rule;  // empty once backward() has gone through
 };
 
