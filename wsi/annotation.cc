@@ -54,9 +54,9 @@ SampleMask samples_inside(const Polygon& polygon, double x, double y, double siz
       if (first < kSamples) flips[static_cast<std::size_t>(std::max(0.0, first))] ^= true;
     }
     bool odd = false;
-    for (int column = 0; column < kSamples; ++column) {
-      odd ^= flips[static_cast<std::size_t>(column)];
-      mask[static_cast<std::size_t>(row * kSamples + column)] = odd;
+    for (std::size_t column = 0; column < flips.size(); ++column) {
+      odd ^= flips[column];
+      mask[static_cast<std::size_t>(row) * flips.size() + column] = odd;
     }
   }
   return mask;

@@ -48,7 +48,8 @@ class Chromatin {
       for (int x = 0; x < kSize; ++x) {
         const float fx = static_cast<float>(x);
         const float fy = static_cast<float>(y);
-        values_[static_cast<std::size_t>(y * kSize + x)] = coarse(fx, fy) + 0.7F * fine(fx, fy);
+        values_[static_cast<std::size_t>(y) * kSize + static_cast<std::size_t>(x)] =
+            coarse(fx, fy) + 0.7F * fine(fx, fy);
       }
     }
   }
@@ -56,7 +57,7 @@ class Chromatin {
   float operator()(float x, float y) const {
     const int ix = static_cast<int>(x * kPerUm) & (kSize - 1);
     const int iy = static_cast<int>(y * kPerUm) & (kSize - 1);
-    return values_[static_cast<std::size_t>(iy * kSize + ix)];
+    return values_[static_cast<std::size_t>(iy) * kSize + static_cast<std::size_t>(ix)];
   }
 
  private:
