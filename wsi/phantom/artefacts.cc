@@ -14,7 +14,7 @@ constexpr float kPi = std::numbers::pi_v<float>;
 void tint(uint8_t* pixel, const std::array<float, 3>& transmission, float alpha) {
   for (std::size_t c = 0; c < 3; ++c) {
     const float through = 1.0F - alpha * (1.0F - transmission[c]);
-    pixel[c] = static_cast<uint8_t>(static_cast<float>(pixel[c]) * through + 0.5F);
+    pixel[c] = static_cast<uint8_t>(std::lround(static_cast<float>(pixel[c]) * through));
   }
 }
 

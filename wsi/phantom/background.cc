@@ -34,7 +34,7 @@ NodeGrid smoothed(const NodeGrid& grid) {
 }
 
 GroundMaps ground_maps(const Geometry& geometry) {
-  const NodeGrid like = geometry.island();
+  const NodeGrid& like = geometry.island();
   GroundMaps maps{like, like, like, like, like, like, like};
   for (int iy = 0; iy < like.nodes_y; ++iy) {
     for (int ix = 0; ix < like.nodes_x; ++ix) {

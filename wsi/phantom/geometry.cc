@@ -139,8 +139,9 @@ void Geometry::place_regions(RandomStream& random) {
   types.resize(static_cast<std::size_t>(count), TissueType::lymphocytes);
   random.shuffle(std::span<TissueType>(types));
   for (int i = 0; i < count; ++i) {
+    const int grid_row = i / columns;
     const float column = static_cast<float>(i % columns) + random.uniform(0.1F, 0.9F);
-    const float row = static_cast<float>(i / columns) + random.uniform(0.1F, 0.9F);
+    const float row = static_cast<float>(grid_row) + random.uniform(0.1F, 0.9F);
     const float u = random.uniform();
     regions_.push_back({column * options_.width_um / static_cast<float>(columns),
                         row * options_.height_um / static_cast<float>(rows),

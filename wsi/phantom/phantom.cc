@@ -48,10 +48,12 @@ std::vector<TissueCell> count_cells(const Geometry& geometry, float mpp) {
     for (int column = 0; column < columns; ++column) {
       std::array<int, kTissueTypes> counts{};
       for (int step = 0; step < kSteps * kSteps; ++step) {
+        const int step_x = step % kSteps;
+        const int step_y = step / kSteps;
         const float x =
-            (static_cast<float>(column) + (static_cast<float>(step % kSteps) + 0.5F) / kSteps) * kTruthCellUm;
+            (static_cast<float>(column) + (static_cast<float>(step_x) + 0.5F) / kSteps) * kTruthCellUm;
         const float y =
-            (static_cast<float>(row) + (static_cast<float>(step / kSteps) + 0.5F) / kSteps) * kTruthCellUm;
+            (static_cast<float>(row) + (static_cast<float>(step_y) + 0.5F) / kSteps) * kTruthCellUm;
         ++counts[static_cast<std::size_t>(geometry.type(x, y))];
       }
       const auto most = std::max_element(counts.begin(), counts.end()) - counts.begin();
