@@ -188,9 +188,9 @@ class Placer {
     nucleus.vesicular = std::clamp(kind.vesicular + 0.15F * random_.normal(), 0.0F, 0.9F);
     nucleus.texture = kind.texture;
     nucleus.ragged = kind.ragged;
-    nucleus.nucleoli =
-        kind.nucleoli_low +
-        static_cast<int>(random_.below(static_cast<uint64_t>(kind.nucleoli_high - kind.nucleoli_low + 1)));
+    const int nucleoli_range = kind.nucleoli_high - kind.nucleoli_low;
+    const uint64_t nucleoli_choices = static_cast<uint64_t>(nucleoli_range) + 1;
+    nucleus.nucleoli = kind.nucleoli_low + static_cast<int>(random_.below(nucleoli_choices));
     nucleus.look = random_.next();
     if (neighbours_.crowded(x, y, nucleus.radius_um, kind.overlap)) return;
     neighbours_.add(x, y, nucleus.radius_um);
