@@ -89,25 +89,18 @@ void gather_pixels(const Correlation& job, bool framed, int64_t begin, int64_t e
 /// Terms [begin, begin + terms.run_length) of each of the runs of `terms`, for all pixels of a task and one
 /// panel.
 void correlate_panel(const Correlation& job, const TaskPixels& pixels, int64_t panel, TileTerms terms,
-                     bool add) {
+                     TileStart start) {
   const TileEngine& engine = tile_engine();
   const int64_t columns = std::min(engine.width(), job.out.k - panel * engine.width());
   const int64_t vectors = blocks(columns, engine.lanes);
-  const int64_t most_rows = engine.rows[static_cast<std::size_t>(vectors)];
   const auto count = static_cast<int64_t>(pixels.input.size());
-  // Tiles of one vector are faster where their pixels are equally spaced, that is, inside of an output row.
-  const int64_t stretch = vectors == 1 && 2 * job.out.out_w >= most_rows ? job.out.out_w : count;
-  const int64_t tiles = blocks(stretch, most_rows);
-  for (int64_t first = 0; first < count; first += stretch) {
-    for (int64_t tile = 0; tile < tiles; ++tile) {
-      const int64_t i = tile * stretch / tiles;
-      terms.a = pixels.input.data() + first + i;
-      const TileResult result{.c = pixels.output.data() + first + i,
-                              .offset = panel * engine.width(),
-                              .columns = columns,
-                              .add = add};
-      engine.multiply((tile + 1) * stretch / tiles - i, vectors, terms, result);
-    }
+  const int64_t tiles = blocks(count, engine.rows[static_cast<std::size_t>(vectors)]);
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    const int64_t i = tile * count / tiles;
+    terms.a = pixels.input.data() + i;
+    const TileResult result{
+        .c = pixels.output.data() + i, .offset = panel * engine.width(), .columns = columns, .start = start};
+    engine.multiply((tile + 1) * count / tiles - i, vectors, terms, result);
   }
 }
 
@@ -130,7 +123,8 @@ void correlate_pixels(const Correlation& job, const TaskPixels& pixels, int64_t 
                               .b_run = run * width,
                               .runs = together ? job.taps.rows : 1,
                               .run_length = (block + 1) * run / run_blocks - begin};
-        correlate_panel(job, pixels, panel, terms, r > 0 || block > 0);
+        correlate_panel(job, pixels, panel, terms,
+                        r > 0 || block > 0 ? TileStart::from_result : TileStart::from_zero);
       }
     }
   }

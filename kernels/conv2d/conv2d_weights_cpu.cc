@@ -132,9 +132,9 @@ struct Part {
   int64_t rows;
 };
 
-/// Adds a block's terms to (or sets, for the first) a part of sums (K,R,S,C). dy is the shard's.
+/// Takes a block's terms into a part of sums (K,R,S,C). dy is the shard's.
 void add_block(const WeightsJob& job, const ShardInput& input, const float* dy, const PixelBlock& block,
-               const Part& part, float* sums, bool add) {
+               const Part& part, float* sums, TileStart start) {
   const TileEngine& engine = tile_engine();
   const float* gradient = dy + (block.image * job.out_h + block.row) * job.out_w * job.shape.k;
   std::vector<const float*> a(static_cast<std::size_t>(part.filters));
@@ -155,26 +155,9 @@ void add_block(const WeightsJob& job, const ShardInput& input, const float* dy, 
         const TileResult result{.c = c.data() + i,
                                 .offset = r * job.run() + begin,
                                 .columns = std::min(vectors * engine.lanes, job.run() - begin),
-                                .add = add};
+                                .start = start};
         engine.multiply((tile + 1) * part.filters / tiles - i, vectors, terms, result);
       }
-    }
-  }
-}
-
-/// The sums of one shard of images for a part of dw, pixels in the order of memory.
-void add_shard(const WeightsJob& job, const ShardInput& input, const float* dy, int64_t images,
-               const Part& part, float* sums) {
-  if (input.columns) return add_block(job, input, dy, {0, images, 0, job.out_h}, part, sums, false);
-  const int64_t row_floats = job.out_w * (part.filters + tile_engine().width());
-  const int64_t rows = std::clamp<int64_t>(kBlockFloats / row_floats, 1, job.out_h);
-  const int64_t images_per_block =
-      rows < job.out_h ? 1 : std::max<int64_t>(1, kBlockFloats / (row_floats * job.out_h));
-  for (int64_t image = 0; image < images; image += images_per_block) {
-    for (int64_t row = 0; row < job.out_h; row += rows) {
-      const PixelBlock block{image, std::min(images_per_block, images - image), row,
-                             std::min(rows, job.out_h - row)};
-      add_block(job, input, dy, block, part, sums, image > 0 || row > 0);
     }
   }
 }
@@ -185,6 +168,33 @@ void add_sums(const WeightsJob& job, const Part& part, const float* sums) {
     const int64_t begin = k * job.filter() + part.r * job.run();
     for (int64_t i = begin; i < begin + part.rows * job.run(); ++i) job.dw[i] += sums[i];
   }
+}
+
+/// Adds one shard of images to a part of dw (or sets it, with the first shard): the shard's pixels in the
+/// order of memory, from zero. dy is the shard's; sums (K,R,S,C) is room for a shard of several blocks.
+void add_shard(const WeightsJob& job, const ShardInput& input, const float* dy, int64_t images,
+               const Part& part, bool first, float* sums) {
+  const int64_t row_floats = job.out_w * (part.filters + tile_engine().width());
+  const int64_t rows =
+      input.columns ? job.out_h : std::clamp<int64_t>(kBlockFloats / row_floats, 1, job.out_h);
+  const int64_t images_per_block = input.columns ? images
+                                   : rows < job.out_h
+                                       ? 1
+                                       : std::max<int64_t>(1, kBlockFloats / (row_floats * job.out_h));
+  if (rows == job.out_h && images_per_block >= images) {
+    const TileStart start = first ? TileStart::from_zero : TileStart::add_to_result;
+    return add_block(job, input, dy, {0, images, 0, rows}, part, job.dw, start);
+  }
+  float* target = first ? job.dw : sums;
+  for (int64_t image = 0; image < images; image += images_per_block) {
+    for (int64_t row = 0; row < job.out_h; row += rows) {
+      const PixelBlock block{image, std::min(images_per_block, images - image), row,
+                             std::min(rows, job.out_h - row)};
+      add_block(job, input, dy, block, part, target,
+                image > 0 || row > 0 ? TileStart::from_result : TileStart::from_zero);
+    }
+  }
+  if (!first) add_sums(job, part, sums);
 }
 
 /// dw cut into parts for the threads: by filters, and by tap rows where filters are few.
@@ -220,12 +230,10 @@ void backward_weights(const float* x, const float* dy, float* dw, const Conv2dSh
     ShardInput input = frame_shard(job, first, count, frames);
     if (job.out_w < kShortRow) input = gather_columns(job, input, count, columns);
     const float* shard_dy = dy + first * job.out_h * job.out_w * d.k;
-    float* sums = first == 0 ? dw : partial.reserve(d.k * job.filter());
+    float* sums = partial.reserve(d.k * job.filter());
     parallel_for(static_cast<int64_t>(parts.size()), 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        const Part& part = parts[static_cast<std::size_t>(i)];
-        add_shard(job, input, shard_dy, count, part, sums);
-        if (first > 0) add_sums(job, part, sums);
+        add_shard(job, input, shard_dy, count, parts[static_cast<std::size_t>(i)], first == 0, sums);
       }
     });
   }

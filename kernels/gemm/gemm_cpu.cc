@@ -152,7 +152,10 @@ void multiply_block(const Problem& p, const Panels& panels, int64_t row, int64_t
                               .b_step = panels.step(panel),
                               .run_length = depth};
         const TileResult result{
-            .c = c.data() + i, .offset = j, .columns = width, .add = t > 0 || p.beta != 0};
+            .c = c.data() + i,
+            .offset = j,
+            .columns = width,
+            .start = t > 0 || p.beta != 0 ? TileStart::from_result : TileStart::from_zero};
         engine.multiply((tile + 1) * rows / tiles - i, vectors, terms, result);
       }
     }

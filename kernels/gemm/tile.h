@@ -8,7 +8,7 @@ namespace mt {
 
 inline constexpr int kMostTileVectors = 4;
 
-/// The terms of a tile: c[i][j] (+)= sum over g < groups, u < runs, t < run_length of
+/// The terms of a tile: sum over g < groups, u < runs, t < run_length of
 ///   a[i][a_first + g a_group + u a_run + t a_step] * b[g b_group + u b_run + t b_step + j].
 /// The sum runs over g, u, t in that order, with one (fused, where the machine can) multiply-add a term:
 /// neither the size of tiles nor the width of vectors changes a bit of the result.
@@ -27,13 +27,16 @@ struct TileTerms {
   int64_t run_length = 0;
 };
 
-/// Where a tile goes: row i to c[i][offset … offset + columns). With `add` the sums start from the values
-/// there, else from 0.
+/// What a tile does with the values that are in c: forgets them, lets its sums start from them, or adds its
+/// sums to them at the end.
+enum class TileStart : uint8_t { from_zero, from_result, add_to_result };
+
+/// Where a tile goes: row i to c[i][offset … offset + columns).
 struct TileResult {
   float* const* c = nullptr;  // one pointer per row of the tile
   int64_t offset = 0;
   int64_t columns = 0;  // at least 1, and more than (vectors - 1) * lanes
-  bool add = false;
+  TileStart start = TileStart::from_zero;
 };
 
 /// The tiles of the machine's instruction set.

@@ -27,23 +27,43 @@ constexpr int kWidth = static_cast<int>(hn::MaxLanes(FloatTag()));
 constexpr bool kManyRegisters = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON;
 constexpr int kTileVectors = kManyRegisters ? 4 : 2;
 constexpr int tile_rows(int vectors) {
-  if (kManyRegisters) return vectors == 1 ? 16 : vectors == 2 ? 12 : vectors == 3 ? 9 : 6;
+  if (kManyRegisters) return vectors == 1 ? 9 : vectors == 2 ? 12 : vectors == 3 ? 9 : 6;
   return vectors == 1 ? 8 : vectors == 2 ? 6 : 0;
 }
+
+// Lambdas below are inlined always: one that is not would keep the sums in memory.
+#define MT_TILE_LAMBDA HWY_ATTR __attribute__((always_inline))
 
 /// f(0), f(1) … f(kCount - 1) with compile-time arguments, so that arrays indexed by them live in registers.
 template <int kCount, typename F>
 HWY_INLINE void unroll(const F& f) {
-  [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) HWY_ATTR {
+  [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) MT_TILE_LAMBDA {
     (f(std::integral_constant<int, kIndex>{}), ...);
   }
   (std::make_integer_sequence<int, kCount>{});
 }
 
-/// Adds the terms to sum[i * kVectors + v]. row(i, offset) reads row i at an offset.
-template <int kRows, int kVectors, typename Row>
-HWY_INLINE void add_terms(const TileTerms& terms, FloatVector* HWY_RESTRICT sum, const Row& row) {
+template <int kRows, int kVectors>
+void MultiplyTile(const TileTerms& terms, const TileResult& result) {
   const FloatTag d;
+  FloatVector sum[kRows * kVectors];
+  // All vectors of a row are full, but the last one may not be.
+  const auto mask = hn::FirstN(d, static_cast<std::size_t>(result.columns - (kVectors - 1) * kWidth));
+  unroll<kRows>([&](auto i) MT_TILE_LAMBDA {
+    unroll<kVectors>([&](auto v) MT_TILE_LAMBDA {
+      auto& s = sum[i.value * kVectors + v.value];
+      const float* c = result.c[i.value] + result.offset + v.value * kWidth;
+      if (result.start != TileStart::from_result)
+        s = hn::Zero(d);
+      else if (v.value + 1 < kVectors)
+        s = hn::LoadU(d, c);
+      else
+        s = hn::MaskedLoad(mask, d, c);
+    });
+  });
+
+  const float* a[kRows];
+  unroll<kRows>([&](auto i) MT_TILE_LAMBDA { a[i.value] = terms.a[i.value]; });
   const int64_t a_step = terms.a_step;
   const int64_t b_step = terms.b_step;
   for (int64_t g = 0; g < terms.groups; ++g) {
@@ -52,10 +72,11 @@ HWY_INLINE void add_terms(const TileTerms& terms, FloatVector* HWY_RESTRICT sum,
       int64_t offset = terms.a_first + g * terms.a_group + u * terms.a_run;
       for (int64_t t = 0; t < terms.run_length; ++t) {
         FloatVector b_vector[kVectors];
-        unroll<kVectors>([&](auto v) HWY_ATTR { b_vector[v.value] = hn::LoadU(d, b + v.value * kWidth); });
-        unroll<kRows>([&](auto i) HWY_ATTR {
-          const auto a_value = hn::Set(d, row(i, offset));
-          unroll<kVectors>([&](auto v) HWY_ATTR {
+        unroll<kVectors>([&](auto v)
+                             MT_TILE_LAMBDA { b_vector[v.value] = hn::LoadU(d, b + v.value * kWidth); });
+        unroll<kRows>([&](auto i) MT_TILE_LAMBDA {
+          const auto a_value = hn::Set(d, a[i.value][offset]);
+          unroll<kVectors>([&](auto v) MT_TILE_LAMBDA {
             auto& s = sum[i.value * kVectors + v.value];
             s = hn::MulAdd(a_value, b_vector[v.value], s);
           });
@@ -65,69 +86,16 @@ HWY_INLINE void add_terms(const TileTerms& terms, FloatVector* HWY_RESTRICT sum,
       }
     }
   }
-}
 
-/// Whether the rows are equally far apart, as the pixels of one output row are.
-template <int kRows>
-bool equally_spaced(const float* const* a) {
-  for (int i = 2; i < kRows; ++i) {
-    if (a[i] - a[i - 1] != a[1] - a[0]) return false;
-  }
-  return true;
-}
-
-template <int kRows, int kVectors>
-void MultiplyTile(const TileTerms& terms, const TileResult& result) {
-  const FloatTag d;
-  FloatVector sum[kRows * kVectors];
-  // Full vectors of the result, and the lanes of the last one.
-  const int64_t last = (kVectors - 1) * kWidth;
-  const auto mask = hn::FirstN(d, static_cast<std::size_t>(result.columns - last));
-  unroll<kRows>([&](auto i) HWY_ATTR {
-    unroll<kVectors>([&](auto v) HWY_ATTR {
-      auto& s = sum[i.value * kVectors + v.value];
-      const float* c = result.c[i.value] + result.offset + v.value * kWidth;
-      if (!result.add)
-        s = hn::Zero(d);
-      else if (v.value + 1 < kVectors)
-        s = hn::LoadU(d, c);
-      else
-        s = hn::MaskedLoad(mask, d, c);
-    });
-  });
-
-  // A tile of one vector reads a float for each multiply-add, so there the loads are what counts, and with
-  // pointers for all rows a second load would fetch the pointer. Equally spaced rows need few.
-  if (kVectors == 1 && kRows > 6 && equally_spaced<kRows>(terms.a)) {
-    const float* first = terms.a[0];
-    const int64_t space = kRows > 1 ? terms.a[kRows > 1 ? 1 : 0] - first : 0;
-    const int64_t space2 = 2 * space;
-    const int64_t space3 = 3 * space;
-    const float* fifth = first + 4 * space;
-    const float* ninth = first + 8 * space;
-    const float* thirteenth = first + 12 * space;
-    add_terms<kRows, kVectors>(terms, sum, [&](auto i, int64_t offset) HWY_ATTR {
-      const float* base = i.value < 4 ? first : i.value < 8 ? fifth : i.value < 12 ? ninth : thirteenth;
-      return (base + offset)[i.value % 4 == 0   ? 0
-                             : i.value % 4 == 1 ? space
-                             : i.value % 4 == 2 ? space2
-                                                : space3];
-    });
-  } else {
-    const float* a[kRows];
-    unroll<kRows>([&](auto i) HWY_ATTR { a[i.value] = terms.a[i.value]; });
-    add_terms<kRows, kVectors>(terms, sum,
-                               [&](auto i, int64_t offset) HWY_ATTR { return a[i.value][offset]; });
-  }
-
-  unroll<kRows>([&](auto i) HWY_ATTR {
-    unroll<kVectors>([&](auto v) HWY_ATTR {
+  unroll<kRows>([&](auto i) MT_TILE_LAMBDA {
+    unroll<kVectors>([&](auto v) MT_TILE_LAMBDA {
       const auto s = sum[i.value * kVectors + v.value];
       float* c = result.c[i.value] + result.offset + v.value * kWidth;
+      const bool add = result.start == TileStart::add_to_result;
       if (v.value + 1 < kVectors)
-        hn::StoreU(s, d, c);
+        hn::StoreU(add ? hn::Add(hn::LoadU(d, c), s) : s, d, c);
       else
-        hn::BlendedStore(s, mask, d, c);
+        hn::BlendedStore(add ? hn::Add(hn::MaskedLoad(mask, d, c), s) : s, mask, d, c);
     });
   });
 }
@@ -170,14 +138,14 @@ void DotSomeRows(const float* x, const float* rows, int64_t stride, int64_t k, f
   const Lanes lanes;
   std::array<Lanes::Value, kRows> sum;
   for (auto& s : sum) s = lanes.set(0.0F);
-  for_each_lanes(k, [&](int64_t t, int64_t n) HWY_ATTR {
+  for_each_lanes(k, [&](int64_t t, int64_t n) MT_TILE_LAMBDA {
     const auto x_value = lanes.load_or(x + t, n, 0.0F);
-    unroll<kRows>([&](auto i) HWY_ATTR {
+    unroll<kRows>([&](auto i) MT_TILE_LAMBDA {
       sum[i.value] =
           lanes.mul_add(lanes.load_or(rows + i.value * stride + t, n, 0.0F), x_value, sum[i.value]);
     });
   });
-  unroll<kRows>([&](auto i) HWY_ATTR { y[i.value] = lanes.reduce_add(sum[i.value]); });
+  unroll<kRows>([&](auto i) MT_TILE_LAMBDA { y[i.value] = lanes.reduce_add(sum[i.value]); });
 }
 
 void DotRows(const float* x, const float* rows, int64_t stride, int64_t n, int64_t k, float* y) {
@@ -188,10 +156,10 @@ void DotRows(const float* x, const float* rows, int64_t stride, int64_t n, int64
 
 void TanhRow(float* c, int64_t n) {
   const Lanes lanes;
-  for_each_lanes(n, [&](int64_t j, int64_t count) HWY_ATTR {
+  for_each_lanes(n, [&](int64_t j, int64_t count) MT_TILE_LAMBDA {
     const auto x = lanes.load_or(c + j, count, 0.0F);
     const auto y =
-        lanes.make([&](auto i) HWY_ATTR { return hn::Tanh(Lanes::D(), x.template at<i.value>()); });
+        lanes.make([&](auto i) MT_TILE_LAMBDA { return hn::Tanh(Lanes::D(), x.template at<i.value>()); });
     lanes.store(y, c + j, count);
   });
 }
@@ -202,6 +170,8 @@ const TileEngine& Engine() {
       MultiplyAnyTile, DotRows,      TanhRow};
   return engine;
 }
+
+#undef MT_TILE_LAMBDA
 
 }  // namespace mt::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
