@@ -39,27 +39,53 @@ void copy_run(const E* source, Axis axis, E* target) {
   for (int64_t i = 0; i < axis.size; ++i) target[i] = source[i * axis.stride];
 }
 
+/// Rows, and columns, that are copied together, so that a transpose uses whole cache lines of both sides.
+constexpr int64_t kTile = 16;
+
+// At most kTile rows: each is a run, or all are a transpose when neighbouring rows are neighbours in the
+// source.
+template <typename E>
+void copy_rows(const E* source, Axis rows, Axis inner, E* target) {
+  if (inner.stride == 1 || rows.stride != 1) {
+    for (int64_t r = 0; r < rows.size; ++r)
+      copy_run(source + r * rows.stride, inner, target + r * inner.size);
+    return;
+  }
+  for (int64_t begin = 0; begin < inner.size; begin += kTile) {
+    const int64_t end = std::min(inner.size, begin + kTile);
+    for (int64_t r = 0; r < rows.size; ++r) {
+      for (int64_t i = begin; i < end; ++i) target[r * inner.size + i] = source[r + i * inner.stride];
+    }
+  }
+}
+
 template <typename E>
 void strided_elements(const E* source, const std::vector<Axis>& axes, E* target) {
   const Axis inner = axes.back();
-  int64_t runs = 1;
-  for (std::size_t d = 0; d + 1 < axes.size(); ++d) runs *= axes[d].size;
   if (axes.size() == 1) {
     parallel_for(inner.size, 65536, [=](int64_t begin, int64_t end) {
       copy_run(source + begin * inner.stride, {end - begin, inner.stride}, target + begin);
     });
     return;
   }
-  parallel_for(runs, std::max<int64_t>(1, 16384 / inner.size), [&](int64_t begin, int64_t end) {
-    for (int64_t run = begin; run < end; ++run) {
-      int64_t offset = 0;
-      int64_t rest = run;
-      for (std::size_t d = axes.size() - 1; d-- > 0; rest /= axes[d].size) {
-        offset += rest % axes[d].size * axes[d].stride;
-      }
-      copy_run(source + offset, inner, target + run * inner.size);
-    }
-  });
+  const Axis rows = axes[axes.size() - 2];
+  const int64_t tiles = (rows.size + kTile - 1) / kTile;
+  int64_t planes = 1;
+  for (std::size_t d = 0; d + 2 < axes.size(); ++d) planes *= axes[d].size;
+  parallel_for(planes * tiles, std::max<int64_t>(1, 16384 / (inner.size * kTile)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t task = begin; task < end; ++task) {
+                   const int64_t plane = task / tiles;
+                   const int64_t first = task % tiles * kTile;
+                   int64_t offset = first * rows.stride;
+                   int64_t rest = plane;
+                   for (std::size_t d = axes.size() - 2; d-- > 0; rest /= axes[d].size) {
+                     offset += rest % axes[d].size * axes[d].stride;
+                   }
+                   copy_rows(source + offset, {std::min(kTile, rows.size - first), rows.stride}, inner,
+                             target + (plane * rows.size + first) * inner.size);
+                 }
+               });
 }
 
 void strided(const void* source, std::span<const int64_t> dims, std::span<const int64_t> strides,
@@ -192,7 +218,6 @@ void image_to_float(const uint8_t* images, float* y, int64_t n, int64_t pixels, 
 
 // (N,A,B) → (N,B,A) in tiles of 16 × 16, which keep both sides in the cache.
 void transpose(const float* x, float* y, int64_t n, int64_t a, int64_t b) {
-  constexpr int64_t kTile = 16;
   const int64_t tiles = (a + kTile - 1) / kTile;
   parallel_for(n * tiles, 1, [=](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {

@@ -25,6 +25,8 @@ struct View {
 // Scalar, contiguous, transposed, sliced, broadcast (stride 0), reversed (negative), mergeable axes, many
 // axes, empty.
 const View kViews[] = {{{}, {}, 7},
+                       {{3, 20, 17}, {1, 3, 60}, 0},
+                       {{2, 17, 18}, {400, 1, 20}, 3},
                        {{10, 100}, {100, 1}, 0},
                        {{100, 10}, {1, 100}, 0},
                        {{7, 9}, {31, 3}, 5},
@@ -146,7 +148,7 @@ TEST_P(CopyTest, CastsThatHaveNoValueAreErrors) {
         copy<double>(Device::cpu).cast(same.data(), DType::f32, reference.data(), DType::i64, 2, nullptr),
         Error);
   }
-  Buffer<float> x({1}, device());
+  Buffer<float> x(std::vector<float>{1}, device());
   Buffer<uint8_t> y(1, device());
   EXPECT_THROW(copy<float>(device()).cast(x.data(), DType::f32, y.data(), DType::u8, 1, nullptr), Error);
 }

@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "tensor/parallel.h"
+#include "tests/harness/golden.h"
 #include "tests/harness/kernel_test.h"
+#include "tests/harness/reference_check.h"
 
 namespace mt {
 namespace {
@@ -142,6 +144,30 @@ TEST(SoftmaxCpuTest, SameBitsForAnyNumberOfThreads) {
   set_thread_count(before);
   testing::expect_same_bits(results[0], results[1], "1 and 2 threads");
   testing::expect_same_bits(results[0], results[2], "1 and 3 threads");
+}
+
+TEST(SoftmaxReferenceTest, BackwardIsTheGradient) {
+  const auto x = testing::widened(testing::uniform_values(3 * 5, 5, -2, 2));
+  const auto weights = testing::widened(testing::uniform_values(3 * 5, 6));
+  std::vector<double> y(15), dx(15);
+  const auto loss = [&](const std::vector<double>& v) {
+    softmax<double>(Device::cpu).forward(v.data(), y.data(), 3, 5, nullptr);
+    return testing::dot(y, weights);
+  };
+  loss(x);
+  softmax<double>(Device::cpu).backward(y.data(), weights.data(), dx.data(), 3, 5, nullptr);
+  testing::expect_gradient(loss, x, dx, "dx");
+}
+
+// torch.softmax over the last dimension of (6,9) in float64.
+TEST(SoftmaxReferenceTest, AgreesWithGolden) {
+  const auto x = testing::widened(testing::golden_values<float>("layers.npz", "act_x"));
+  const auto dy = testing::widened(testing::golden_values<float>("layers.npz", "act_dy"));
+  std::vector<double> y(54), dx(54);
+  softmax<double>(Device::cpu).forward(x.data(), y.data(), 6, 9, nullptr);
+  softmax<double>(Device::cpu).backward(y.data(), dy.data(), dx.data(), 6, 9, nullptr);
+  testing::expect_close(y, testing::golden_values<double>("layers.npz", "softmax_y"), "y");
+  testing::expect_close(dx, testing::golden_values<double>("layers.npz", "softmax_dx"), "dx");
 }
 
 MT_ON_EVERY_DEVICE(SoftmaxTest, Softmax<float>);
