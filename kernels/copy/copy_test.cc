@@ -25,7 +25,7 @@ struct View {
 // Scalar, contiguous, transposed, sliced, broadcast (stride 0), reversed (negative), mergeable axes, many
 // axes, empty.
 const View kViews[] = {{{}, {}, 7},
-                       {{3, 20, 17}, {1, 3, 60}, 0},
+                       {{3, 20, 16}, {1, 3, 60}, 0},
                        {{2, 17, 18}, {400, 1, 20}, 3},
                        {{10, 100}, {100, 1}, 0},
                        {{100, 10}, {1, 100}, 0},
