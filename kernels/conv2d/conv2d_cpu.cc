@@ -16,6 +16,11 @@ bool is_matrix_product(const Conv2dShape& d) {
   return d.r == 1 && d.s == 1 && d.stride == 1 && d.padding == 0;
 }
 
+/// Small panels are packed several at a time: less than 256 KiB is not worth a second thread.
+int64_t panels_per_range(int64_t floats) {
+  return std::max<int64_t>(1, 64 * 1024 / std::max<int64_t>(1, floats));
+}
+
 void forward(const float* x, const float* weight, float* y, const Conv2dShape& d, Stream stream) {
   check_conv2d_shape(d);
   if (is_matrix_product(d)) {
@@ -27,7 +32,7 @@ void forward(const float* x, const float* weight, float* y, const Conv2dShape& d
   const int64_t width = panel_width();
   const int64_t depth = d.r * d.s * d.c;
   float* panels = scratch.reserve(blocks(d.k, width) * depth * width);
-  parallel_for(blocks(d.k, width), 1, [=](int64_t begin, int64_t end) {
+  parallel_for(blocks(d.k, width), panels_per_range(depth * width), [=](int64_t begin, int64_t end) {
     for (int64_t panel = begin; panel < end; ++panel) {
       const int64_t k = panel * width;
       pack_columns(weight + k * depth, depth, depth, std::min(width, d.k - k), width, panels + k * depth);
@@ -67,7 +72,7 @@ void pack_class(const float* weight, const Conv2dShape& d, const ParityClass& ro
                 const ParityClass& columns, float* panels) {
   const int64_t width = panel_width();
   const int64_t depth = rows.taps * columns.taps * d.k;
-  parallel_for(blocks(d.c, width), 1, [=](int64_t begin, int64_t end) {
+  parallel_for(blocks(d.c, width), panels_per_range(depth * width), [=](int64_t begin, int64_t end) {
     for (int64_t panel = begin; panel < end; ++panel) {
       const int64_t c = panel * width;
       for (int64_t tap = 0; tap < rows.taps * columns.taps; ++tap) {

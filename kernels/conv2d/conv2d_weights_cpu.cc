@@ -17,6 +17,11 @@ constexpr int64_t kGroupFilters = 16;
 // Rows of output shorter than this are gathered into columns, so that the inner loop runs over all pixels of
 // a shard at once.
 constexpr int64_t kShortRow = 14;
+// Less copying than this is not worth a second thread.
+constexpr int64_t kFloatsPerRange = 64 * 1024;
+
+// Shards are computed side by side, one to a thread, as long as their sums stay in the cache.
+constexpr int64_t kSideBySideFloats = 128 * 1024;
 
 struct WeightsJob {
   const Images& x;
@@ -34,9 +39,8 @@ struct WeightsJob {
   int64_t strip_begin(int64_t strip) const { return strip * vectors() / strips(); }  // in vectors
 };
 
-/// Where tiles read x of a shard: terms without a and run_length, for tap row 0 and strip 0. Pixels are
-/// either those of the images (or of copies with frames of zeros), or columns: for each tap row and strip,
-/// the strip's floats of every output pixel in turn.
+/// Where tiles read x of a shard: the images (or copies with frames of zeros), or columns: for each tap row
+/// and strip, the strip's floats of every output pixel in turn.
 struct ShardInput {
   const float* pixels = nullptr;
   int64_t row_stride = 0;
@@ -56,7 +60,7 @@ ShardInput frame_shard(const WeightsJob& job, int64_t first, int64_t images, Scr
   input.row_stride = width * x.c;
   input.image_stride = height * input.row_stride;
   float* frames = scratch.reserve(images * input.image_stride + engine.lanes);
-  parallel_for(images * height, blocks(8192, input.row_stride), [=](int64_t begin, int64_t end) {
+  parallel_for(images * height, blocks(kFloatsPerRange, input.row_stride), [=](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       copy_framed_row(x, first + row / height, row % height - taps.top, -taps.left, width,
                       frames + row * input.row_stride);
@@ -73,7 +77,8 @@ ShardInput gather_columns(const WeightsJob& job, const ShardInput& framed, int64
   const int64_t lanes = tile_engine().lanes;
   const int64_t pixels = images * job.out_h * job.out_w;
   float* columns = scratch.reserve(job.taps.rows * pixels * job.vectors() * lanes);
-  parallel_for(job.taps.rows * job.strips(), 1, [=, &job](int64_t begin, int64_t end) {
+  const int64_t strips_per_range = std::max<int64_t>(1, kFloatsPerRange / (pixels * tile_engine().width()));
+  parallel_for(job.taps.rows * job.strips(), strips_per_range, [=, &job](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part) {
       const int64_t r = part / job.strips();
       const int64_t v = job.strip_begin(part % job.strips());
@@ -82,8 +87,9 @@ ShardInput gather_columns(const WeightsJob& job, const ShardInput& framed, int64
       for (int64_t row = 0; row < images * job.out_h; ++row) {
         const float* source = framed.pixels + row / job.out_h * framed.image_stride +
                               (row % job.out_h * job.taps.stride + r) * framed.row_stride + v * lanes;
-        for (int64_t q = 0; q < job.out_w; ++q, target += width)
+        for (int64_t q = 0; q < job.out_w; ++q, target += width) {
           std::copy_n(source + q * job.taps.stride * job.x.c, width, target);
+        }
       }
     }
   });
@@ -170,10 +176,11 @@ void add_sums(const WeightsJob& job, const Part& part, const float* sums) {
   }
 }
 
-/// Adds one shard of images to a part of dw (or sets it, with the first shard): the shard's pixels in the
-/// order of memory, from zero. dy is the shard's; sums (K,R,S,C) is room for a shard of several blocks.
-void add_shard(const WeightsJob& job, const ShardInput& input, const float* dy, int64_t images,
-               const Part& part, bool first, float* sums) {
+/// Sums one shard of images for a part of dw (K,R,S,C), the shard's pixels in the order of memory, from zero;
+/// then sets `target` to the sums or, with `add`, adds them. dy is the shard's; `room` (K,R,S,C) is used to
+/// add a shard of several blocks.
+void add_part(const WeightsJob& job, const ShardInput& input, const float* dy, int64_t images,
+              const Part& part, bool add, float* target, float* room) {
   const int64_t row_floats = job.out_w * (part.filters + tile_engine().width());
   const int64_t rows =
       input.columns ? job.out_h : std::clamp<int64_t>(kBlockFloats / row_floats, 1, job.out_h);
@@ -182,24 +189,23 @@ void add_shard(const WeightsJob& job, const ShardInput& input, const float* dy, 
                                        ? 1
                                        : std::max<int64_t>(1, kBlockFloats / (row_floats * job.out_h));
   if (rows == job.out_h && images_per_block >= images) {
-    const TileStart start = first ? TileStart::from_zero : TileStart::add_to_result;
-    return add_block(job, input, dy, {0, images, 0, rows}, part, job.dw, start);
+    const TileStart start = add ? TileStart::add_to_result : TileStart::from_zero;
+    return add_block(job, input, dy, {0, images, 0, rows}, part, target, start);
   }
-  float* target = first ? job.dw : sums;
+  float* sums = add ? room : target;
   for (int64_t image = 0; image < images; image += images_per_block) {
     for (int64_t row = 0; row < job.out_h; row += rows) {
       const PixelBlock block{image, std::min(images_per_block, images - image), row,
                              std::min(rows, job.out_h - row)};
-      add_block(job, input, dy, block, part, target,
+      add_block(job, input, dy, block, part, sums,
                 image > 0 || row > 0 ? TileStart::from_result : TileStart::from_zero);
     }
   }
-  if (!first) add_sums(job, part, sums);
+  if (add) add_sums(job, part, sums);
 }
 
-/// dw cut into parts for the threads: by filters, and by tap rows where filters are few.
-std::vector<Part> parts_of(const WeightsJob& job) {
-  const int64_t wanted = 2 * thread_count();
+/// dw cut into at least `wanted` parts where it can be: by filters, and by tap rows where filters are few.
+std::vector<Part> parts_of(const WeightsJob& job, int64_t wanted) {
   const int64_t groups = std::min(wanted, blocks(job.shape.k, kGroupFilters));
   const int64_t row_groups = std::min(blocks(wanted, groups), job.taps.rows);
   std::vector<Part> parts;
@@ -212,6 +218,39 @@ std::vector<Part> parts_of(const WeightsJob& job) {
   return parts;
 }
 
+/// One shard for all of dw, cut into `wanted` parts; `add` and `target` as for add_part.
+void add_shard(const WeightsJob& job, int64_t shard, int64_t wanted, bool add, float* target) {
+  thread_local Scratch frames;
+  thread_local Scratch columns;
+  thread_local Scratch room;
+  const int64_t image = shard * kConv2dShardImages;
+  const int64_t images = std::min(kConv2dShardImages, job.shape.n - image);
+  ShardInput input = frame_shard(job, image, images, frames);
+  if (job.out_w < kShortRow) input = gather_columns(job, input, images, columns);
+  const float* dy = job.dy + image * job.out_h * job.out_w * job.shape.k;
+  float* sums = add ? room.reserve(job.shape.k * job.filter()) : nullptr;
+  const std::vector<Part> parts = parts_of(job, wanted);
+  parallel_for(static_cast<int64_t>(parts.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      add_part(job, input, dy, images, parts[static_cast<std::size_t>(i)], add, target, sums);
+  });
+}
+
+/// Shards [first, first + count): a thread takes one at a time, into sums of its own; then the sums are added
+/// in order.
+void add_shards_side_by_side(const WeightsJob& job, int64_t first, int64_t count) {
+  thread_local Scratch scratch;
+  const int64_t floats = job.shape.k * job.filter();
+  float* sums = scratch.reserve(count * floats);  // (shards, K,R,S,C)
+  parallel_for(count, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) add_shard(job, first + i, 1, false, sums + i * floats);
+  });
+  if (first == 0) std::copy_n(sums, floats, job.dw);
+  for (int64_t shard = first == 0 ? 1 : 0; shard < count; ++shard) {
+    for (int64_t i = 0; i < floats; ++i) job.dw[i] += sums[shard * floats + i];
+  }
+}
+
 }  // namespace
 
 void backward_weights(const float* x, const float* dy, float* dw, const Conv2dShape& d, Stream) {
@@ -221,21 +260,15 @@ void backward_weights(const float* x, const float* dy, float* dw, const Conv2dSh
   const WeightsJob job{images, taps, dy, dw, d, d.out_h(), d.out_w()};
   if (d.n == 0) std::fill_n(dw, d.k * job.filter(), 0.0F);
   if (d.k == 0 || d.c == 0) return;
-  thread_local Scratch frames;
-  thread_local Scratch columns;
-  thread_local Scratch partial;
-  const std::vector<Part> parts = parts_of(job);
-  for (int64_t first = 0; first < d.n; first += kConv2dShardImages) {
-    const int64_t count = std::min(kConv2dShardImages, d.n - first);
-    ShardInput input = frame_shard(job, first, count, frames);
-    if (job.out_w < kShortRow) input = gather_columns(job, input, count, columns);
-    const float* shard_dy = dy + first * job.out_h * job.out_w * d.k;
-    float* sums = partial.reserve(d.k * job.filter());
-    parallel_for(static_cast<int64_t>(parts.size()), 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        add_shard(job, input, shard_dy, count, parts[static_cast<std::size_t>(i)], first == 0, sums);
-      }
-    });
+  const int64_t shards = blocks(d.n, kConv2dShardImages);
+  const int64_t threads = thread_count();
+  const int64_t together = std::min(shards, kSideBySideFloats / (d.k * job.filter())) / threads * threads;
+  if (together > 1) {
+    for (int64_t first = 0; first < shards; first += together) {
+      add_shards_side_by_side(job, first, std::min(together, shards - first));
+    }
+  } else {
+    for (int64_t shard = 0; shard < shards; ++shard) add_shard(job, shard, 2 * threads, shard > 0, dw);
   }
 }
 

@@ -167,7 +167,10 @@ void multiply_tiled(const Problem& p) {
   thread_local Scratch scratch;
   const Panels panels(p, scratch.reserve(Panels::floats(p)));
   const int64_t panel_count = blocks(p.n, panels.width());
-  parallel_for(panel_count, 1, [&](int64_t begin, int64_t end) {
+  // Less than 256 KiB of packing is not worth a second thread.
+  const int64_t panels_per_range =
+      std::max<int64_t>(1, 64 * 1024 / std::max<int64_t>(1, p.k * panels.width()));
+  parallel_for(panel_count, panels_per_range, [&](int64_t begin, int64_t end) {
     for (int64_t panel = begin; panel < end; ++panel) panels.pack(panel);
   });
   const int64_t panels_per_task = kColumnBlock / panels.width();
