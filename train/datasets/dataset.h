@@ -1,0 +1,60 @@
+#pragma once
+// The slides of a run: where they are, what they are called, their labels and splits.
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "train/config.h"
+
+namespace mt::train {
+
+enum class Split : uint8_t { train, validation, test };
+const char* name_of(Split split);
+
+struct SlideRecord {
+  std::string id;  // file name without ending; the key of everything in a run
+  std::filesystem::path path;
+  int label = -1;       // 1: tumour (positive), 0: normal; -1: not known yet
+  std::string case_id;  // patient; equal to id where nothing better is known
+  Split split = Split::train;
+  std::filesystem::path annotation;  // ASAP XML, or empty
+  /// False where annotations are known to be incomplete: patches of the slide get no instance truth.
+  bool annotation_is_complete = true;
+};
+
+struct Dataset {
+  std::string name;
+  std::vector<SlideRecord> slides;    // sorted by id
+  std::vector<std::string> notes;     // what was decided on the way, for the user
+  std::vector<std::string> problems;  // one line per slide that cannot be used (the preflight adds to these)
+};
+
+/// Loads what config.data names (for the phantom: what was written to `phantom_root`), joins --labels and
+/// --splits by slide name, and checks that both classes are there. Throws Error; a slide without a label or a
+/// label without a slide is listed in `problems`.
+Dataset load_dataset(const Config& config, const std::filesystem::path& phantom_root);
+
+// The parts, one file each.
+
+/// Camelyon16 in either of its layouts (training/{normal,tumor} + testing/, or images/ + annotations/ +
+/// evaluation/). Throws Error saying where it looked and which layouts it knows when it finds no slides.
+Dataset load_camelyon16(const std::filesystem::path& root);
+/// slide_id,path,label[,case_id,split,annotation]; relative paths start at --root, or at the CSV's folder.
+Dataset load_slide_csv(const std::filesystem::path& csv, const std::filesystem::path& root);
+/// Replaces labels and case ids by those of a CLAM label CSV (case_id,slide_id,label).
+void join_labels(Dataset& dataset, const std::filesystem::path& csv);
+/// Sets splits from a CSV with columns train,val,test that list slide names; other slides are left out with a
+/// note.
+void join_splits(Dataset& dataset, const std::filesystem::path& csv);
+/// Where no split is known: of the slides that are not test, a fifth of the cases of each class becomes
+/// validation; where there is no test slide either, a quarter of all cases becomes test first. Keyed by seed
+/// and case, not by order.
+void split_by_case(Dataset& dataset, uint64_t seed, bool test_is_known);
+
+/// "0"/"1", "normal"/"tumor"/"tumour", "negative"/"positive", "false"/"true", any case, to 0 or 1; -1 when it
+/// is none of these.
+int parse_label(const std::string& text);
+
+}  // namespace mt::train

@@ -1,0 +1,104 @@
+#include "train/mining.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/compact/compact.h"
+#include "kernels/select/select.h"
+#include "tensor/check.h"
+
+namespace mt::train {
+namespace {
+
+struct Pool {
+  std::vector<PatchId> ids;
+  std::vector<float> scores;  // (ids)
+};
+
+Pool pool_of(const Dataset& dataset, const std::vector<std::vector<float>>& scores, int label) {
+  Pool pool;
+  for (std::size_t s = 0; s < scores.size(); ++s) {
+    if (dataset.slides[s].label != label) continue;
+    for (std::size_t t = 0; t < scores[s].size(); ++t) {
+      pool.ids.push_back({static_cast<int32_t>(s), static_cast<int32_t>(t)});
+      pool.scores.push_back(scores[s][t]);
+    }
+  }
+  return pool;
+}
+
+double quantile(const std::vector<float>& scores, double level) {
+  double value = 0;
+  select<float>(Device::cpu)
+      .quantiles(scores.data(), nullptr, static_cast<int64_t>(scores.size()), &level, &value, 1, nullptr);
+  return value;
+}
+
+/// Splits a pool by a threshold; both parts keep the pool's order.
+void split_pool(const Pool& pool, Threshold kind, double threshold, std::vector<ScoredPatch>& kept,
+                std::vector<ScoredPatch>* rest) {
+  std::vector<int64_t> indices(pool.scores.size());
+  indices.resize(static_cast<std::size_t>(compact<float>(Device::cpu)
+                                              .indices(pool.scores.data(), nullptr,
+                                                       static_cast<int64_t>(pool.scores.size()), kind,
+                                                       threshold, indices.data(), nullptr)));
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < pool.ids.size(); ++i) {
+    const bool is_kept = next < indices.size() && indices[next] == static_cast<int64_t>(i);
+    if (is_kept) ++next;
+    if (is_kept) {
+      kept.push_back({pool.ids[i], pool.scores[i]});
+    } else if (rest != nullptr) {
+      rest->push_back({pool.ids[i], pool.scores[i]});
+    }
+  }
+}
+
+}  // namespace
+
+MinedSet mine(const Dataset& dataset, const std::vector<std::vector<float>>& scores, const Config& config,
+              const std::string& method, double progress) {
+  MinedSet mined;
+  const Pool positive = pool_of(dataset, scores, 1);
+  const Pool negative = pool_of(dataset, scores, 0);
+  check(!positive.ids.empty() && !negative.ids.empty(),
+        "mine: there must be patches of positive and of negative slides");
+
+  mined.positive_threshold = config.positive_threshold;
+  split_pool(positive, Threshold::above, mined.positive_threshold, mined.positives, nullptr);
+  mined.positive_share =
+      static_cast<double>(mined.positives.size()) / static_cast<double>(positive.ids.size());
+  if (config.positive_fallback > 0 && (mined.positive_share < 0.03 || mined.positive_share > 0.5)) {
+    mined.fallback = true;
+    mined.positives.clear();
+    mined.positive_threshold = quantile(positive.scores, 1 - config.positive_fallback);
+    split_pool(positive, Threshold::at_least, mined.positive_threshold, mined.positives, nullptr);
+  }
+  check(
+      !mined.positives.empty(),
+      "mine: no patch of a positive slide scores above {}; see --positive-threshold and --positive-fallback",
+      mined.positive_threshold);
+
+  // Self-paced: the top r of the positives, r growing linearly. With the fallback its share is the first step
+  // already.
+  const double ratio =
+      config.positive_start + (config.positive_end - config.positive_start) * std::clamp(progress, 0.0, 1.0);
+  Pool passed;
+  for (const ScoredPatch& patch : mined.positives) {
+    passed.ids.push_back(patch.id);
+    passed.scores.push_back(patch.score);
+  }
+  split_pool(passed, Threshold::at_least, quantile(passed.scores, 1 - ratio), mined.paced_positives, nullptr);
+
+  if (method == "hnm") {
+    mined.negative_threshold = quantile(negative.scores, 1 - config.negative_ratio);
+    split_pool(negative, Threshold::at_least, mined.negative_threshold, mined.hard_negatives,
+               &mined.easy_negatives);
+  } else {
+    mined.negative_threshold = 0;
+    split_pool(negative, Threshold::at_least, 0, mined.hard_negatives, nullptr);
+  }
+  return mined;
+}
+
+}  // namespace mt::train

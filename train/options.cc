@@ -1,0 +1,125 @@
+#include "train/options.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <type_traits>
+
+#include "tensor/check.h"
+#include "train/version.h"
+
+namespace mt::train {
+namespace {
+
+constexpr const char* kFooter = R"(
+Examples:
+  train --data phantom --run runs/demo
+  train --data camelyon16 --root /data/camelyon16 --weights simclr.pth --channels bgr --run runs/c16
+  train --data slides.csv --preset fast --pretrain simclr --run runs/mine
+  train --data slides.csv --method mil --features uni_features/ --run runs/uni
+
+Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted. docs/paper.md says where presets and paper differ.)";
+
+/// An app whose flags write into `config` (its present values are the defaults that --help shows).
+std::unique_ptr<CLI::App> make_app(Config& config, std::string& config_file) {
+  auto app = std::make_unique<CLI::App>(
+      "Weakly supervised whole-slide-image classification with hard-negative mining, "
+      "straight from the slides.",
+      "train");
+  app->set_version_flag("--version", std::string("microtome ") + kVersion);
+  app->footer(kFooter);
+  app->add_option("--config", config_file, "TOML file with any of the options below; flags override it")
+      ->group("The run");
+  visit_options(config, [&](const OptionText& text, auto& member) {
+    using T = std::remove_cvref_t<decltype(member)>;
+    const std::string flag = std::string("--") + text.name;
+    CLI::Option* option = nullptr;
+    if constexpr (std::is_same_v<T, bool>) {
+      option = app->add_flag(flag, member, text.help);
+    } else {
+      option = app->add_option(flag, member, text.help)->capture_default_str();
+      if (!text.choices.empty()) option->check(CLI::IsMember(text.choices));
+    }
+    option->group(text.group);
+  });
+  return app;
+}
+
+[[noreturn]] void usage_error(const CLI::Error& error) {
+  throw UsageError(std::string(error.what()) + "; see train --help");
+}
+
+/// Reads `path` into config. Unknown keys are an error.
+void apply_config_file(const std::string& path, Config& config) {
+  std::vector<CLI::ConfigItem> items;
+  try {
+    items = CLI::ConfigTOML().from_file(path);
+  } catch (const CLI::Error& error) {
+    fail("{}: {}", path, error.what());
+  }
+  std::string ignored;
+  auto app = make_app(config, ignored);
+  std::vector<std::string> arguments;  // CLI11 takes them last first
+  for (const auto& item : items) {
+    check(item.parents.empty() && item.inputs.size() == 1, "{}: key {}: one plain value expected", path,
+          item.fullname());
+    arguments.push_back("--" + item.name + "=" + item.inputs[0]);
+  }
+  std::reverse(arguments.begin(), arguments.end());
+  try {
+    app->parse(arguments);
+  } catch (const CLI::Error& error) {
+    fail("{}: {}", path, error.what());
+  }
+}
+
+}  // namespace
+
+Config read_config_file(const std::string& path) {
+  Config chosen;
+  apply_config_file(path, chosen);
+  Config config = preset_config(chosen.preset, chosen.data);
+  apply_config_file(path, config);
+  return config;
+}
+
+std::optional<Config> parse_train_options(int argc, const char* const* argv) {
+  // First to learn data and preset, then again over their defaults.
+  Config chosen;
+  std::string config_file;
+  auto first = make_app(chosen, config_file);
+  try {
+    first->parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    Config defaults = preset_config(chosen.preset, chosen.data.empty() ? "phantom" : chosen.data);
+    defaults.data = chosen.data;
+    std::printf("%s", make_app(defaults, config_file)->help().c_str());
+    return std::nullopt;
+  } catch (const CLI::CallForVersion&) {
+    std::printf("microtome %s\n", kVersion);
+    return std::nullopt;
+  } catch (const CLI::Error& error) {
+    usage_error(error);
+  }
+  if (!config_file.empty()) {
+    Config from_file;
+    apply_config_file(config_file, from_file);
+    if (chosen.data.empty()) chosen.data = from_file.data;
+    if (chosen.preset.empty()) chosen.preset = from_file.preset;
+  }
+  Config config = preset_config(chosen.preset, chosen.data);
+  if (!config_file.empty()) apply_config_file(config_file, config);
+  auto second = make_app(config, config_file);
+  try {
+    second->parse(argc, argv);
+  } catch (const CLI::Error& error) {
+    usage_error(error);
+  }
+  if (config.preset.empty()) config.preset = preset_config("", config.data).preset;
+  if (config.pretrain.empty())
+    config.pretrain = config.weights.empty() && config.features.empty() ? "simclr" : "none";
+  validate(config);
+  return config;
+}
+
+}  // namespace mt::train

@@ -1,0 +1,105 @@
+#include <algorithm>
+#include <cstring>
+
+#include "autograd/tape.h"
+#include "tensor/check.h"
+#include "train/features.h"
+#include "train/interrupt.h"
+#include "train/progress.h"
+#include "train/stages/stages.h"
+
+namespace mt::train {
+namespace {
+
+/// Patches per forward pass: bounded by the size of the first activation, so that memory does not grow with
+/// the patch.
+int64_t embedding_batch(const Config& config) {
+  const int64_t stem_bytes = config.patch / 2 * (config.patch / 2) * config.width * 4;
+  return std::clamp<int64_t>((int64_t{96} << 20) / stem_bytes / 8 * 8, 8, 256);
+}
+
+FeatureAttributes attributes_of(const SlideRecord& slide, const SlideTiles& tiles) {
+  FeatureAttributes attributes;
+  attributes.name = slide.id;
+  attributes.patch_size = tiles.patch;
+  attributes.patch_size_level0 = static_cast<int64_t>(tiles.patch_level0 + 0.5);
+  attributes.overlap = 0;
+  attributes.level0_width = tiles.level0_width;
+  attributes.level0_height = tiles.level0_height;
+  if (tiles.mpp > 0) {  // 10 um per pixel at 1x: the convention of TRIDENT
+    attributes.target_magnification = 10.0 / tiles.mpp;
+    attributes.level0_magnification =
+        10.0 / tiles.mpp * tiles.patch_level0 / static_cast<double>(tiles.patch);
+  }
+  return attributes;
+}
+
+Tensor coordinates(const SlideTiles& tiles) {
+  std::vector<int64_t> coords;
+  for (std::size_t t = 0; t < tiles.x_level0.size(); ++t) {
+    coords.push_back(tiles.x_level0[t]);
+    coords.push_back(tiles.y_level0[t]);
+  }
+  return Tensor::of(coords, {tiles.count(), 2});  // (N,2)
+}
+
+}  // namespace
+
+void embed(RunContext& context, const std::filesystem::path& encoder_path, const std::string& folder,
+           const Shard& shard) {
+  const std::string step_name = "embed " + folder;
+  if (context.folder.done(step_name)) return;
+  const Encoder encoder = load_encoder(encoder_path, context.config);
+  const int64_t side = context.config.patch;
+  const int64_t width = encoder.network->config().feature_width();
+
+  // The slides that still lack a file, in order; batches never cross slides, so every file is the same
+  // whoever makes it.
+  std::vector<std::vector<PatchId>> batches;
+  std::vector<std::size_t> todo;
+  int64_t patches = 0;
+  const auto batch_size = static_cast<std::size_t>(embedding_batch(context.config));
+  for (std::size_t s = 0; s < context.dataset.slides.size(); ++s) {
+    if (!shard.has(s)) continue;
+    if (std::filesystem::exists(context.folder.file(folder + "/" + context.dataset.slides[s].id + ".h5")))
+      continue;
+    todo.push_back(s);
+    std::vector<PatchId> ids;
+    for (int64_t t = 0; t < context.tiles[s].count(); ++t)
+      ids.push_back({static_cast<int32_t>(s), static_cast<int32_t>(t)});
+    patches += context.tiles[s].count();
+    for (auto& batch : in_batches(ids, batch_size)) batches.push_back(std::move(batch));
+  }
+  const Stopwatch watch;
+  Progress progress("embed " + folder.substr(folder.find('/') + 1), patches, "patches");
+  PatchPipeline pipeline(context.patches, std::move(batches));
+  PatchPipeline::Batch batch;
+  const NoGradGuard no_grad;
+  for (const std::size_t s : todo) {
+    const SlideTiles& tiles = context.tiles[s];
+    SlideFeatures out;
+    out.features = Tensor::empty({tiles.count(), width});  // (N,D)
+    int64_t row = 0;
+    while (row < tiles.count()) {
+      check_interrupted();
+      check(pipeline.next(batch), "embed: the pipeline ended early");
+      const auto n = static_cast<int64_t>(batch.ids.size());
+      const Variable features =
+          encoder.network->features(Variable(encoder.input(batch.pixels.data(), n, side)));  // (n,D)
+      std::memcpy(out.features.data<float>() + row * width, features.value().data<float>(),
+                  features.value().bytes());
+      row += n;
+      progress.advance(n);
+    }
+    out.coords = coordinates(tiles);
+    out.attributes = attributes_of(context.dataset.slides[s], tiles);
+    write_features(context.folder.file(folder + "/" + context.dataset.slides[s].id + ".h5").string(), out);
+  }
+  if (shard.count > 1) return;
+  StepRecord record;
+  record.seconds = watch.seconds();
+  record.numbers = {{"images", static_cast<double>(patches)}};
+  context.folder.finish(step_name, record);
+}
+
+}  // namespace mt::train

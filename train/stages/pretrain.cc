@@ -1,0 +1,111 @@
+#include <cmath>
+#include <numbers>
+
+#include "models/grad_cache.h"
+#include "models/losses.h"
+#include "models/weights.h"
+#include "tensor/check.h"
+#include "tensor/rng.h"
+#include "train/interrupt.h"
+#include "train/optimizer.h"
+#include "train/progress.h"
+#include "train/stages/stages.h"
+#include "train/views.h"
+
+namespace mt::train {
+namespace {
+
+constexpr int64_t kStepsPerCheckpoint = 25;
+
+/// All patches of the training slides, in passes: each pass is a fresh permutation.
+std::vector<std::vector<PatchId>> draw_batches(const RunContext& context, int64_t first_step) {
+  std::vector<PatchId> all;
+  for (std::size_t s = 0; s < context.dataset.slides.size(); ++s) {
+    if (context.dataset.slides[s].split != Split::train) continue;
+    for (int64_t t = 0; t < context.tiles[s].count(); ++t)
+      all.push_back({static_cast<int32_t>(s), static_cast<int32_t>(t)});
+  }
+  const auto batch = static_cast<std::size_t>(context.config.pretrain_batch);
+  check(all.size() >= 2, "pretrain: the training slides have {} patches; at least two are needed",
+        all.size());
+  std::vector<PatchId> sequence;
+  const std::size_t needed = batch * static_cast<std::size_t>(context.config.pretrain_steps);
+  for (uint32_t pass = 0; sequence.size() < needed; ++pass) {
+    std::vector<PatchId> order = all;
+    RandomStream(context.config.seed, Purpose::shuffle, pass, hash64("pretrain"))
+        .shuffle(std::span<PatchId>(order));
+    sequence.insert(sequence.end(), order.begin(), order.end());
+  }
+  sequence.resize(needed);
+  sequence.erase(sequence.begin(), sequence.begin() + static_cast<std::ptrdiff_t>(
+                                                          batch * static_cast<std::size_t>(first_step)));
+  return in_batches(sequence, batch);
+}
+
+StepRecord simclr(RunContext& context, Encoder& encoder, const std::string& step_name) {
+  const Config& config = context.config;
+  ParameterArena arena(encoder.network->parameters());
+  ArenaOptimizer optimizer = ArenaOptimizer::adam(arena, 0);
+  int64_t step = 0;
+  double seconds_before = 0;
+  if (const auto checkpoint = context.folder.checkpoint(step_name)) {
+    optimizer.restore(checkpoint->tensors);
+    step = optimizer.steps();
+    seconds_before = checkpoint->seconds;
+  }
+  const Stopwatch watch(seconds_before);
+  const AugmentPolicy policy = view_policy(config);
+  const ContrastiveRecipe recipe = ContrastiveRecipe::simclr(config.pretrain_temperature);
+  Progress progress("pretrain (SimCLR)", config.pretrain_steps, "steps");
+  progress.start_at(step);
+  PatchPipeline pipeline(context.patches, draw_batches(context, step));
+  PatchPipeline::Batch batch;
+  double loss_sum = 0;
+  while (pipeline.next(batch)) {
+    check_interrupted();
+    const std::vector<uint8_t> views =
+        two_views(batch, context.patches, policy, config.seed, static_cast<uint32_t>(step));
+    const auto images = static_cast<int64_t>(batch.ids.size());
+    const int64_t side = config.patch;
+    ContrastiveBatch rows;
+    rows.images = images;
+    const double loss = grad_cache_backward(
+        *encoder.network, 2 * images, config.chunk,
+        [&](int64_t begin, int64_t end) {
+          return encoder.network->forward(
+              Variable(encoder.input(views.data() + begin * side * side * 3, end - begin, side)));
+        },
+        [&](const Variable& z) { return contrastive_loss(z, rows, recipe).total; });
+    const double position = static_cast<double>(step) / static_cast<double>(config.pretrain_steps);
+    optimizer.step(config.pretrain_lr * 0.5 * (1 + std::cos(std::numbers::pi * position)));
+    ++step;
+    loss_sum += loss;
+    progress.note(fmt::format("loss {:.3f}", loss));
+    progress.advance();
+    context.folder.log("pretrain_step", JsonObject().add("step", step).add("loss", loss));
+    if (step % kStepsPerCheckpoint == 0 && step < config.pretrain_steps) {
+      context.folder.save_checkpoint(step_name, optimizer.checkpoint(), {}, watch.seconds());
+    }
+  }
+  StepRecord record;
+  record.seconds = watch.seconds();
+  record.numbers = {{"updates", static_cast<double>(step)},
+                    {"images", static_cast<double>(step * config.pretrain_batch)}};
+  return record;
+}
+
+}  // namespace
+
+std::filesystem::path pretrain(RunContext& context) {
+  const std::string step_name = "pretrain";
+  const auto path = context.folder.file("encoders/initial.safetensors");
+  if (context.folder.done(step_name)) return path;
+  Encoder encoder = make_encoder(context.config);
+  StepRecord record;
+  if (context.config.pretrain == "simclr") record = simclr(context, encoder, step_name);
+  save_encoder(path, encoder);
+  context.folder.finish(step_name, record);
+  return path;
+}
+
+}  // namespace mt::train

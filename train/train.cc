@@ -1,0 +1,130 @@
+// bin/train: from slides to a report.
+
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "kernels/common/instruction_set.h"
+#include "tensor/check.h"
+#include "tensor/io/atomic_file.h"
+#include "tensor/parallel.h"
+#include "train/context.h"
+#include "train/interrupt.h"
+#include "train/options.h"
+#include "train/preflight.h"
+#include "train/progress.h"
+#include "train/report/report.h"
+#include "train/rounds.h"
+#include "train/stages/stages.h"
+#include "wsi/phantom/dataset.h"
+
+namespace mt::train {
+namespace {
+
+wsi::PhantomSetOptions phantom_options(const Config& config) {
+  wsi::PhantomSetOptions options;
+  options.seed = config.seed;
+  int read = 0;
+  long long counts[3] = {0, 0, 0};
+  if (std::sscanf(config.phantom_slides.c_str(), "%lld/%lld/%lld%n", &counts[0], &counts[1], &counts[2],
+                  &read) != 3 ||
+      config.phantom_slides[static_cast<std::size_t>(read)] != '\0' || counts[0] < 2 || counts[1] < 2 ||
+      counts[2] < 2) {
+    throw UsageError(fmt::format("--phantom-slides {}: training/validation/test slides, at least 2 each",
+                                 config.phantom_slides));
+  }
+  options.train_slides = static_cast<int>(counts[0]);
+  options.validation_slides = static_cast<int>(counts[1]);
+  options.test_slides = static_cast<int>(counts[2]);
+  options.difficulty =
+      config.phantom_difficulty == "hard" ? wsi::PhantomDifficulty::hard : wsi::PhantomDifficulty::standard;
+  return options;
+}
+
+void write_phantom(const std::filesystem::path& root, wsi::PhantomSetOptions options) {
+  Progress progress("phantom slides", options.train_slides + options.validation_slides + options.test_slides,
+                    "slides");
+  options.progress = [&](int, int) {
+    check_interrupted();
+    progress.advance();
+  };
+  wsi::write_phantom_set(root, options);
+}
+
+void count_slides(const Dataset& dataset, RunResult& result) {
+  for (const SlideRecord& slide : dataset.slides) {
+    if (slide.split == Split::train) ++result.slides_train;
+    if (slide.split == Split::validation) ++result.slides_validation;
+    if (slide.split == Split::test) ++result.slides_test;
+  }
+}
+
+void run(const Config& config) {
+  if (config.threads > 0) set_thread_count(static_cast<int>(config.threads));
+  check(config.device == "cpu", "--device {}: this build trains on the cpu", config.device);
+  const bool is_phantom = config.data == "phantom";
+  const wsi::PhantomSetOptions phantom = is_phantom ? phantom_options(config) : wsi::PhantomSetOptions{};
+  parse_patch_scale(config.mpp);
+  const Shard shard = parse_shard(config.shard);
+  const std::filesystem::path phantom_root = std::filesystem::path(config.run) / "phantom";
+  if (config.dry_run && is_phantom && !std::filesystem::exists(phantom_root)) {
+    std::printf("would write %s phantom slides into %s and go on from there\n", config.phantom_slides.c_str(),
+                phantom_root.c_str());
+    return;
+  }
+  Dataset dataset;
+  if (!is_phantom) dataset = load_dataset(config, phantom_root);  // before a run folder is made
+  if (config.dry_run) {
+    if (is_phantom) dataset = load_dataset(config, phantom_root);
+    if (config.features.empty()) preflight(dataset, config);
+    std::printf("dry run: nothing was computed\n");
+    return;
+  }
+  RunFolder folder(config.run, config);
+  if (is_phantom) {
+    write_phantom(phantom_root, phantom);
+    dataset = load_dataset(config, phantom_root);
+  }
+  RunResult result;
+  std::vector<SlideTiles> tiles;
+  if (config.features.empty()) {
+    preflight(dataset, config);
+    tiles = tile_slides(dataset, config, folder, shard);
+  }
+  PatchSource patches(dataset, tiles, config);
+  RunContext context{config, folder, dataset, tiles, patches};
+  result = run_method(context);
+  if (shard.count > 1) {
+    std::printf("shard %s is done\n", config.shard.c_str());
+    return;
+  }
+  count_slides(dataset, result);
+  result.slides_left_out = static_cast<int64_t>(dataset.problems.size());
+  result.notes = dataset.notes;
+  result.instruction_set = instruction_set();
+  write_file(folder.file("result.json").string(), to_json(result));
+  write_report(context, result);
+  std::printf("%s\nreport: %s\n", summary_table(result).c_str(), folder.file("report.html").c_str());
+}
+
+}  // namespace
+}  // namespace mt::train
+
+int main(int argc, char** argv) {
+  try {
+    mt::train::catch_interrupts();
+    const auto config = mt::train::parse_train_options(argc, argv);
+    if (config) mt::train::run(*config);
+    return 0;
+  } catch (const mt::Error& error) {
+    std::fflush(stdout);
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return error.exit_code();
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr,
+                 "error: out of memory; use smaller batches (--finetune-batch, --pretrain-batch, --chunk)\n");
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+  }
+  return 1;
+}

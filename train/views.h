@@ -1,0 +1,20 @@
+#pragma once
+// Random views of patches for contrastive learning.
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/augment/augment.h"
+#include "train/patches.h"
+
+namespace mt::train {
+
+/// The policy that the --view-* options describe.
+AugmentPolicy view_policy(const Config& config);
+
+/// Two views of each patch: first all first views, then all second views, (2B,patch,patch,3). Random numbers
+/// are keyed by (seed, step, patch, view), so they do not depend on the batch's order.
+std::vector<uint8_t> two_views(const PatchPipeline::Batch& batch, const PatchSource& source,
+                               const AugmentPolicy& policy, uint64_t seed, uint32_t step);
+
+}  // namespace mt::train
