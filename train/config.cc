@@ -66,6 +66,7 @@ void apply_phantom_size(Config& c) {
   c.head_output = 64;
   c.patch = 64;
   c.mpp = "1.0";
+  c.chunk = 256;
 }
 
 }  // namespace
@@ -94,7 +95,6 @@ Config preset_config(const std::string& preset, const std::string& data) {
       c.rounds = 2;
       c.round_epochs = 2;
       c.finetune_batch = 16;
-      c.chunk = 16;
     }
   } else {
     throw UsageError(fmt::format("--preset {}: there is paper, fast and tiny", c.preset));

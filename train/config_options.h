@@ -191,7 +191,8 @@ void visit_options(C& c, Visitor&& visit) {
           "collapse-at", group,
           "squared norm of the mean embedding that counts as collapse: the round is rolled back (0: never)"},
       c.collapse_at);
-  visit(OptionText{"chunk", group, "images per gradient chunk, a multiple of 8; memory, not results", false},
+  visit(OptionText{"chunk", group,
+                   "views per gradient chunk, a multiple of 8: memory against a second forward pass"},
         c.chunk);
 }
 

@@ -1,7 +1,10 @@
 #include "train/options.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <type_traits>
 
@@ -49,28 +52,44 @@ std::unique_ptr<CLI::App> make_app(Config& config, std::string& config_file) {
   throw UsageError(std::string(error.what()) + "; see train --help");
 }
 
+/// `text` into a member of the configuration; throws Error naming file and key when it does not fit.
+template <typename T>
+void assign(const OptionText& option, const std::string& text, const std::string& path, T& member) {
+  const auto fits = [&](bool ok) {
+    check(ok, "{}: {} = {}: is no value for this key", path, option.name, text);
+  };
+  if constexpr (std::is_same_v<T, std::string>) {
+    fits(option.choices.empty() ||
+         std::find(option.choices.begin(), option.choices.end(), text) != option.choices.end());
+    member = text;
+  } else if constexpr (std::is_same_v<T, bool>) {
+    fits(text == "true" || text == "false");
+    member = text == "true";
+  } else {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), member);
+    fits(error == std::errc() && end == text.data() + text.size());
+  }
+}
+
 /// Reads `path` into config. Unknown keys are an error.
 void apply_config_file(const std::string& path, Config& config) {
-  std::vector<CLI::ConfigItem> items;
+  std::map<std::string, std::string> values;
   try {
-    items = CLI::ConfigTOML().from_file(path);
+    for (const auto& item : CLI::ConfigTOML().from_file(path)) {
+      check(item.parents.empty() && item.inputs.size() == 1, "{}: key {}: one plain value expected", path,
+            item.fullname());
+      values[item.name] = item.inputs[0];
+    }
   } catch (const CLI::Error& error) {
     fail("{}: {}", path, error.what());
   }
-  std::string ignored;
-  auto app = make_app(config, ignored);
-  std::vector<std::string> arguments;  // CLI11 takes them last first
-  for (const auto& item : items) {
-    check(item.parents.empty() && item.inputs.size() == 1, "{}: key {}: one plain value expected", path,
-          item.fullname());
-    arguments.push_back("--" + item.name + "=" + item.inputs[0]);
-  }
-  std::reverse(arguments.begin(), arguments.end());
-  try {
-    app->parse(arguments);
-  } catch (const CLI::Error& error) {
-    fail("{}: {}", path, error.what());
-  }
+  visit_options(config, [&](const OptionText& option, auto& member) {
+    const auto found = values.find(option.name);
+    if (found == values.end()) return;
+    assign(option, found->second, path, member);
+    values.erase(found);
+  });
+  check(values.empty(), "{}: there is no option {}", path, values.empty() ? "" : values.begin()->first);
 }
 
 }  // namespace

@@ -131,6 +131,7 @@ class Finetuning {
     if (const auto checkpoint = context_.folder.checkpoint(step_name_)) {
       optimizer_.restore(checkpoint->tensors);
       epoch = std::stoll(checkpoint->values.at("epoch"));
+      first_mean_direction_ = std::stod(checkpoint->values.at("first_mean_direction"));
       images_ = std::stoll(checkpoint->values.at("images"));
       updates_ = std::stoll(checkpoint->values.at("updates"));
       seconds_before = checkpoint->seconds;
@@ -194,13 +195,21 @@ class Finetuning {
       progress.note(fmt::format("step {}/{}  loss {:.3f}", step + 1, plan.batches.size(),
                                 loss_sum / static_cast<double>(step + 1)));
       progress.advance(0);
-      if (config_.collapse_at > 0 && last_mean_direction_ > config_.collapse_at) {
+      if (step == 0 && epoch == 0) first_mean_direction_ = last_mean_direction_;
+      if (has_collapsed()) {
         log_epoch(global, step + 1, loss_sum, rate, mined, true);
         return false;
       }
     }
     log_epoch(global, step, loss_sum, rate, mined, false);
     return true;
+  }
+
+  /// Nearer to one point than the limit, and twice as near as when the round began: an encoder that is hardly
+  /// trained yet embeds everything in one direction, which is no collapse.
+  bool has_collapsed() const {
+    return config_.collapse_at > 0 && last_mean_direction_ > config_.collapse_at &&
+           last_mean_direction_ > (1 + first_mean_direction_) / 2;
   }
 
   double update(const PatchPipeline::Batch& batch, std::size_t positives, bool is_step_two,
@@ -275,6 +284,7 @@ class Finetuning {
   ArenaOptimizer optimizer_;
   std::vector<std::vector<float>> scores_;  // of the slides that are mined
   double last_mean_direction_ = 0;
+  double first_mean_direction_ = 0;  // of the round
   int64_t images_ = 0;
   int64_t updates_ = 0;
 };
