@@ -33,6 +33,7 @@ class PatchSource {
 
   const Dataset& dataset() const { return dataset_; }
   const SlideTiles& tiles(int32_t slide) const { return tiles_[static_cast<std::size_t>(slide)]; }
+  const Config& config() const { return config_; }
   int64_t patch_pixels() const { return patch_; }
   /// Decodes into `target` (patch,patch,3). Throws Error naming slide and place.
   void read(PatchId id, uint8_t* target);

@@ -43,57 +43,72 @@ Tensor coordinates(const SlideTiles& tiles) {
   return Tensor::of(coords, {tiles.count(), 2});  // (N,2)
 }
 
+/// The patches of a slide, in batches.
+std::vector<std::vector<PatchId>> batches_of(int32_t slide, int64_t count, const Config& config) {
+  std::vector<PatchId> ids;
+  for (int64_t t = 0; t < count; ++t) ids.push_back({slide, static_cast<int32_t>(t)});
+  return in_batches(ids, static_cast<std::size_t>(embedding_batch(config)));
+}
+
+/// Takes the batches of one slide from the pipeline.
+SlideFeatures embed_from(PatchPipeline& pipeline, const Encoder& encoder, const PatchSource& patches,
+                         int32_t slide, Progress* progress) {
+  const NoGradGuard no_grad;
+  const SlideTiles& tiles = patches.tiles(slide);
+  const int64_t width = encoder.network->config().feature_width();
+  SlideFeatures out;
+  out.features = Tensor::empty({tiles.count(), width});  // (N,D)
+  PatchPipeline::Batch batch;
+  for (int64_t row = 0; row < tiles.count();) {
+    check_interrupted();
+    check(pipeline.next(batch), "embed: the pipeline ended early");
+    const auto n = static_cast<int64_t>(batch.ids.size());
+    const Variable features = encoder.network->features(
+        Variable(encoder.input(batch.pixels.data(), n, patches.patch_pixels())));  // (n,D)
+    std::memcpy(out.features.data<float>() + row * width, features.value().data<float>(),
+                features.value().bytes());
+    row += n;
+    if (progress != nullptr) progress->advance(n);
+  }
+  out.coords = coordinates(tiles);
+  out.attributes = attributes_of(patches.dataset().slides[static_cast<std::size_t>(slide)], tiles);
+  return out;
+}
+
 }  // namespace
+
+SlideFeatures embed_slide(const Encoder& encoder, PatchSource& patches, int32_t slide) {
+  PatchPipeline pipeline(patches, batches_of(slide, patches.tiles(slide).count(), patches.config()));
+  return embed_from(pipeline, encoder, patches, slide, nullptr);
+}
 
 void embed(RunContext& context, const std::filesystem::path& encoder_path, const std::string& folder,
            const Shard& shard) {
   const std::string step_name = "embed " + folder;
   if (context.folder.done(step_name)) return;
   const Encoder encoder = load_encoder(encoder_path, context.config);
-  const int64_t side = context.config.patch;
-  const int64_t width = encoder.network->config().feature_width();
 
   // The slides that still lack a file, in order; batches never cross slides, so every file is the same
   // whoever makes it.
+  const auto file_of = [&](std::size_t s) {
+    return context.folder.file(folder + "/" + context.dataset.slides[s].id + ".h5");
+  };
   std::vector<std::vector<PatchId>> batches;
   std::vector<std::size_t> todo;
   int64_t patches = 0;
-  const auto batch_size = static_cast<std::size_t>(embedding_batch(context.config));
   for (std::size_t s = 0; s < context.dataset.slides.size(); ++s) {
-    if (!shard.has(s)) continue;
-    if (std::filesystem::exists(context.folder.file(folder + "/" + context.dataset.slides[s].id + ".h5")))
-      continue;
+    if (!shard.has(s) || std::filesystem::exists(file_of(s))) continue;
     todo.push_back(s);
-    std::vector<PatchId> ids;
-    for (int64_t t = 0; t < context.tiles[s].count(); ++t)
-      ids.push_back({static_cast<int32_t>(s), static_cast<int32_t>(t)});
     patches += context.tiles[s].count();
-    for (auto& batch : in_batches(ids, batch_size)) batches.push_back(std::move(batch));
+    for (auto& batch : batches_of(static_cast<int32_t>(s), context.tiles[s].count(), context.config))
+      batches.push_back(std::move(batch));
   }
   const Stopwatch watch;
   Progress progress("embed " + folder.substr(folder.find('/') + 1), patches, "patches");
   PatchPipeline pipeline(context.patches, std::move(batches));
-  PatchPipeline::Batch batch;
-  const NoGradGuard no_grad;
   for (const std::size_t s : todo) {
-    const SlideTiles& tiles = context.tiles[s];
-    SlideFeatures out;
-    out.features = Tensor::empty({tiles.count(), width});  // (N,D)
-    int64_t row = 0;
-    while (row < tiles.count()) {
-      check_interrupted();
-      check(pipeline.next(batch), "embed: the pipeline ended early");
-      const auto n = static_cast<int64_t>(batch.ids.size());
-      const Variable features =
-          encoder.network->features(Variable(encoder.input(batch.pixels.data(), n, side)));  // (n,D)
-      std::memcpy(out.features.data<float>() + row * width, features.value().data<float>(),
-                  features.value().bytes());
-      row += n;
-      progress.advance(n);
-    }
-    out.coords = coordinates(tiles);
-    out.attributes = attributes_of(context.dataset.slides[s], tiles);
-    write_features(context.folder.file(folder + "/" + context.dataset.slides[s].id + ".h5").string(), out);
+    write_features(file_of(s).string(),
+                   embed_from(pipeline, encoder, context.patches, static_cast<int32_t>(s), &progress));
   }
   if (shard.count > 1) return;
   StepRecord record;

@@ -8,6 +8,7 @@
 
 #include "train/context.h"
 #include "train/encoder.h"
+#include "train/features.h"
 #include "train/mining.h"
 
 namespace mt::train {
@@ -33,6 +34,9 @@ std::filesystem::path pretrain(RunContext& context);
 /// <folder>".
 void embed(RunContext& context, const std::filesystem::path& encoder, const std::string& folder,
            const Shard& shard = {});
+
+/// Features of all patches of slide number `slide`, with coordinates and attributes.
+SlideFeatures embed_slide(const Encoder& encoder, PatchSource& patches, int32_t slide);
 
 /// Trains a MIL model on the features in `features` (a folder inside of the run, or --features) and writes
 /// into `out`: mil.safetensors (the selected epoch), label_scores.safetensors (instance scores of all slides

@@ -1,0 +1,100 @@
+// bin/predict: a finished run applied to slides.
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <new>
+
+#include "tensor/check.h"
+#include "tensor/parallel.h"
+#include "train/features.h"
+#include "train/interrupt.h"
+#include "train/predictor.h"
+#include "train/version.h"
+#include "wsi/png.h"
+
+namespace mt::train {
+namespace {
+
+struct Options {
+  std::string run;
+  std::string variant;
+  std::string out = ".";
+  double mpp_override = 0;
+  int threads = 0;
+  std::vector<std::string> slides;
+};
+
+constexpr const char* kFooter = R"(
+For every slide: a line with its score and predicted class, OUT/SLIDE.h5 (features, coordinates, instance_scores) and
+OUT/SLIDE_heatmap.png. A slide that cannot be read costs one error line; the others go on, and the exit code is 1.
+
+Example:
+  predict --run runs/demo --out predictions runs/demo/phantom/testing/images/test_001.tif)";
+
+int run(const Options& options) {
+  if (options.threads > 0) set_thread_count(options.threads);
+  const Predictor predictor(options.run, options.variant, options.mpp_override);
+  const std::filesystem::path out = options.out;
+  std::filesystem::create_directories(out);
+  std::printf("%-28s %8s %10s %-8s %8s\n", "slide", "score", "threshold", "class", "patches");
+  int failed = 0;
+  for (const std::string& slide : options.slides) {
+    check_interrupted();
+    try {
+      const Prediction prediction = predictor.predict(slide);
+      write_features((out / (prediction.slide_id + ".h5")).string(), prediction.features);
+      wsi::write_png((out / (prediction.slide_id + "_heatmap.png")).string(), prediction.heatmap);
+      std::printf("%-28s %8.4f %10.4f %-8s %8lld\n", prediction.slide_id.c_str(), prediction.score,
+                  prediction.threshold, prediction.is_positive ? "tumour" : "normal",
+                  static_cast<long long>(prediction.features.features.dim(0)));
+      std::fflush(stdout);
+    } catch (const Interrupted&) {
+      throw;
+    } catch (const Error& error) {
+      std::fprintf(stderr, "error: %s\n", error.what());
+      ++failed;
+    }
+  }
+  return failed == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace mt::train
+
+int main(int argc, char** argv) {
+  mt::train::Options options;
+  CLI::App app("Applies a finished run to slides.", "predict");
+  app.set_version_flag("--version", std::string("microtome ") + mt::train::kVersion);
+  app.footer(mt::train::kFooter);
+  app.add_option("--run", options.run, "run folder that train has finished")->required();
+  app.add_option("--variant", options.variant, "variant of an ablation run, such as hnm+ranking");
+  app.add_option("--out", options.out, "folder for the results")->capture_default_str();
+  app.add_option("--mpp-override", options.mpp_override,
+                 "micrometres per level-0 pixel, for slides that do not say it (0: none)")
+      ->capture_default_str();
+  app.add_option("--threads", options.threads, "threads (0: all cores)")->capture_default_str();
+  app.add_option("SLIDE", options.slides, "slides")->required();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    std::printf("%s", app.help().c_str());
+    return 0;
+  } catch (const CLI::CallForVersion&) {
+    std::printf("microtome %s\n", mt::train::kVersion);
+    return 0;
+  } catch (const CLI::Error& error) {
+    std::fprintf(stderr, "error: %s; see predict --help\n", error.what());
+    return 2;
+  }
+  try {
+    mt::train::catch_interrupts();
+    return mt::train::run(options);
+  } catch (const mt::Error& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return error.exit_code();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+  }
+  return 1;
+}
