@@ -7,6 +7,7 @@
 #include "tensor/check.h"
 #include "tensor/io/safetensors.h"
 #include "tensor/rng.h"
+#include "train/datasets/tissue_types.h"
 #include "train/intervals.h"
 #include "train/metrics.h"
 #include "train/stages/stages.h"
@@ -96,9 +97,47 @@ std::vector<std::pair<PatchId, float>> best_of(std::vector<ScoredPatch> patches)
   return best;
 }
 
+/// How much commoner each tissue is among the hard negatives than among all patches of the negative slides
+/// that were mined.
+std::vector<Enrichment> enrichment(const RunContext& context, const TissueTypes& types,
+                                   const std::vector<std::vector<float>>& scores,
+                                   const std::vector<ScoredPatch>& hard_negatives) {
+  struct Counts {
+    std::vector<int64_t> tissues;
+    int64_t total = 0;
+    double share(std::size_t t) const {
+      return total == 0 ? 0 : static_cast<double>(tissues[t]) / static_cast<double>(total);
+    }
+  };
+  Counts all{std::vector<int64_t>(types.names().size()), 0};
+  Counts mined = all;
+  const auto count = [&](PatchId id, Counts& counts) {
+    const SlideTiles& tiles = context.tiles[static_cast<std::size_t>(id.slide)];
+    const auto tile = static_cast<std::size_t>(id.tile);
+    const auto tissue = types.at(context.dataset.slides[static_cast<std::size_t>(id.slide)].id,
+                                 tiles.x_level0[tile], tiles.y_level0[tile], tiles.patch_level0);
+    if (!tissue) return;
+    ++counts.tissues[*tissue];
+    ++counts.total;
+  };
+  for (std::size_t s = 0; s < scores.size(); ++s) {
+    if (context.dataset.slides[s].label != 0) continue;
+    for (std::size_t t = 0; t < scores[s].size(); ++t)
+      count({static_cast<int32_t>(s), static_cast<int32_t>(t)}, all);
+  }
+  for (const ScoredPatch& patch : hard_negatives) count(patch.id, mined);
+  std::vector<Enrichment> result;
+  for (std::size_t t = 0; t < types.names().size(); ++t) {
+    if (all.tissues[t] > 0) result.push_back({types.names()[t], mined.share(t), all.share(t)});
+  }
+  std::stable_sort(result.begin(), result.end(),
+                   [](const auto& a, const auto& b) { return a.share_all > b.share_all; });
+  return result;
+}
+
 /// What the labels of this round would mine: for the gallery and for precision where truth is known.
 void describe_mining(const RunContext& context, const std::string& folder, const std::string& method,
-                     RoundResult& round) {
+                     const std::optional<TissueTypes>& types, RoundResult& round) {
   auto scores = read_instance_scores(context, folder + "/label_scores.safetensors");
   for (std::size_t s = 0; s < scores.size(); ++s) {
     if (context.dataset.slides[s].split != Split::train) scores[s].clear();
@@ -109,6 +148,7 @@ void describe_mining(const RunContext& context, const std::string& folder, const
   round.hard_negatives = static_cast<int64_t>(mined.hard_negatives.size());
   round.top_hard_negatives = best_of(mined.hard_negatives);
   round.top_positives = best_of(mined.positives);
+  if (types) round.negative_enrichment = enrichment(context, *types, scores, mined.hard_negatives);
   int64_t known = 0;
   int64_t correct = 0;
   for (const ScoredPatch& patch : mined.positives) {
@@ -178,13 +218,17 @@ void evaluate(const RunContext& context, const std::vector<std::string>& round_f
       {"accuracy", mil.numbers.at("test_optimal_accuracy"), std::nullopt,
        "epoch and threshold chosen on the test slides"}};
 
+  const std::filesystem::path root = context.config.data == "phantom"
+                                         ? context.folder.path() / "phantom"
+                                         : std::filesystem::path(context.config.root);
+  const std::optional<TissueTypes> types = TissueTypes::load(root);
   for (std::size_t r = 0; r < round_folders.size(); ++r) {
     RoundResult& round = variant.rounds[r];
     const StepRecord& record = context.folder.record("mil " + round_folders[r]);
     round.round = static_cast<int64_t>(r);
     round.validation_auc = record.numbers.at("validation_auc");
     round.validation_loss = record.numbers.at("validation_loss");
-    if (!context.tiles.empty()) describe_mining(context, round_folders[r], variant.method, round);
+    if (!context.tiles.empty()) describe_mining(context, round_folders[r], variant.method, types, round);
     const std::string finetuning = "finetune " + round_folders[r];
     if (!context.folder.done(finetuning)) continue;
     const StepRecord& tuned = context.folder.record(finetuning);

@@ -41,6 +41,16 @@ std::string encode_png(const RgbaImage& image) {
   return encode(image.width, image.height, 4, image.pixels);
 }
 
+std::string encode_jpeg(const RgbImage& image, int quality) {
+  check(image.width > 0 && image.height > 0 && image.width <= 65535 && image.height <= 65535,
+        "write JPEG: {}x{} pixels; each side is 1 to 65535", image.width, image.height);
+  std::string jpeg;
+  const int done = stbi_write_jpg_to_func(append, &jpeg, static_cast<int>(image.width),
+                                          static_cast<int>(image.height), 3, image.pixels.data(), quality);
+  check(done != 0, "write JPEG: no memory for {}x{} pixels", image.width, image.height);
+  return jpeg;
+}
+
 void write_png(const std::string& path, const RgbImage& image) {
   write_file(path, encode_png(image));
 }

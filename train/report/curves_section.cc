@@ -1,0 +1,104 @@
+#include <fmt/format.h>
+
+#include "train/metrics.h"
+#include "train/report/sections.h"
+
+namespace mt::train {
+namespace {
+
+struct Scored {
+  std::vector<int> labels;
+  std::vector<double> scores;
+};
+
+Scored slides_of(const VariantResult& variant) {
+  Scored scored;
+  for (const SlideScore& slide : variant.test_slides) {
+    scored.labels.push_back(slide.label);
+    scored.scores.push_back(slide.score);
+  }
+  return scored;
+}
+
+Scored instances_of(const VariantResult& variant) {
+  return {variant.instance_labels, variant.instance_scores};
+}
+
+Plot square_plot(const std::string& title, const char* x_label, const char* y_label) {
+  Plot plot;
+  plot.title = title;
+  plot.x_label = x_label;
+  plot.y_label = y_label;
+  plot.x_range = plot.y_range = {0.0, 1.0};
+  return plot;
+}
+
+template <typename Select>
+std::string roc_plot(const RunResult& result, const std::string& title, const Select& select) {
+  Plot plot = square_plot(title, "false positive rate", "true positive rate");
+  plot.diagonal = true;
+  for (const VariantResult& variant : result.variants) {
+    const Scored scored = select(variant);
+    const auto curve = roc_curve(scored.labels, scored.scores);
+    if (!curve) continue;
+    Curve drawn = variant_curve(variant);
+    drawn.label = fmt::format("{}: AUC {:.3f}", variant.name, auc(scored.labels, scored.scores).value());
+    drawn.x = curve->false_positive_rate;
+    drawn.y = curve->true_positive_rate;
+    plot.curves.push_back(std::move(drawn));
+  }
+  return draw_plot(plot);
+}
+
+template <typename Select>
+std::string precision_recall_plot(const RunResult& result, const std::string& title, const Select& select) {
+  Plot plot = square_plot(title, "recall", "precision");
+  for (const VariantResult& variant : result.variants) {
+    const Scored scored = select(variant);
+    const auto curve = precision_recall_curve(scored.labels, scored.scores);
+    if (!curve) continue;
+    if (plot.lines.empty()) {
+      int64_t positives = 0;
+      for (const int label : scored.labels) positives += label;
+      plot.lines.push_back({GuideLine::Kind::horizontal,
+                            static_cast<double>(positives) / static_cast<double>(scored.labels.size()), ""});
+    }
+    Curve drawn = variant_curve(variant);
+    drawn.label = fmt::format("{}: average precision {:.3f}", variant.name,
+                              average_precision(scored.labels, scored.scores).value());
+    drawn.x = curve->recall;
+    drawn.y = curve->precision;
+    plot.curves.push_back(std::move(drawn));
+  }
+  return draw_plot(plot);
+}
+
+}  // namespace
+
+Curve variant_curve(const VariantResult& variant) {
+  Curve curve;
+  curve.label = variant.name;
+  curve.colour = variant.method == "mil" ? kBlue : variant.method == "its2clr" ? kVermilion : kGreen;
+  curve.dashed = !variant.ranking;
+  return curve;
+}
+
+std::string curves_section(const RunResult& result) {
+  std::string html =
+      "<section id=\"curves\">\n<h2>ROC and precision-recall curves</h2>\n<div class=\"plots\">\n";
+  html += roc_plot(result, "Slides: ROC", slides_of);
+  html += precision_recall_plot(result, "Slides: precision and recall", slides_of);
+  bool instances = false;
+  for (const VariantResult& variant : result.variants) instances |= !variant.instance_labels.empty();
+  if (instances) {
+    html += roc_plot(result, "Patches: ROC", instances_of);
+    html += precision_recall_plot(result, "Patches: precision and recall", instances_of);
+  }
+  html += "</div>\n<p class=\"hint\">Dotted: a score by chance.";
+  html += result.variants.size() > 1 ? " Dashed: without the ranking loss." : "";
+  html += "</p>\n";
+  if (!instances) html += "<p>Patches: " + not_measured("no test patch has a known truth") + "</p>\n";
+  return html + "</section>\n";
+}
+
+}  // namespace mt::train

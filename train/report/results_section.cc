@@ -1,0 +1,268 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "tensor/check.h"
+#include "train/report/sections.h"
+
+namespace mt::train {
+namespace {
+
+struct MetricName {
+  const char* name;
+  const char* text;
+};
+constexpr MetricName kMetrics[] = {
+    {"slide_auc", "Slide AUC"},
+    {"accuracy", "Accuracy"},
+    {"sensitivity", "Sensitivity"},
+    {"specificity", "Specificity"},
+    {"f1", "F1"},
+    {"instance_auc", "Instance AUC"},
+    {"instance_average_precision", "Instance average precision"},
+};
+
+std::string metric_text(const std::string& name) {
+  for (const MetricName& metric : kMetrics) {
+    if (name == metric.name) return metric.text;
+  }
+  return name;
+}
+
+std::string interval_text(const Interval& interval) {
+  return fmt::format("{:.2f} to {:.2f}", interval.low, interval.high);
+}
+
+/// How the intervals of the table were made; each method once, under a letter.
+class Footnotes {
+ public:
+  std::string mark(const std::string& text) {
+    auto found = std::find(texts_.begin(), texts_.end(), text);
+    if (found == texts_.end()) found = texts_.insert(texts_.end(), text);
+    return "<sup>" + letter(static_cast<std::size_t>(found - texts_.begin())) + "</sup>";
+  }
+  std::string str() const {
+    std::string html;
+    for (std::size_t i = 0; i < texts_.size(); ++i)
+      html += "<li><sup>" + letter(i) + "</sup> " + escape_html(texts_[i]) + "</li>\n";
+    return html.empty() ? html : "<ul class=\"footnotes\">\n" + html + "</ul>\n";
+  }
+
+ private:
+  static std::string letter(std::size_t i) {
+    return i < 26 ? std::string(1, static_cast<char>('a' + i)) : std::to_string(i);
+  }
+  std::vector<std::string> texts_;
+};
+
+std::string metric_cell(const Metric* metric, Footnotes& footnotes) {
+  if (metric == nullptr) return not_measured("");
+  if (!metric->value) return not_measured(metric->note);
+  std::string html = "<b>" + three_decimals(*metric->value) + "</b>";
+  if (metric->interval) {
+    html += fmt::format("<span class=\"interval\">{}{}</span>", interval_text(*metric->interval),
+                        footnotes.mark(metric->interval->method));
+  } else {
+    html += "<span class=\"interval\">no interval</span>";
+  }
+  return html;
+}
+
+struct FinetuneCost {
+  int64_t epochs = 0;
+  int64_t images = 0;
+  int64_t updates = 0;
+  double seconds = 0;
+};
+
+FinetuneCost cost_of(const VariantResult& variant) {
+  FinetuneCost cost;
+  for (const RoundResult& round : variant.rounds) {
+    cost.epochs += round.finetune_epochs;
+    cost.images += round.images;
+    cost.updates += round.updates;
+    cost.seconds += round.finetune_seconds;
+  }
+  return cost;
+}
+
+std::string images_per_epoch(const VariantResult& variant) {
+  const FinetuneCost cost = cost_of(variant);
+  return cost.epochs == 0 ? "<span class=\"none\">no fine-tuning</span>"
+                          : grouped_number(cost.images / cost.epochs);
+}
+
+std::string seconds_per_epoch(const VariantResult& variant) {
+  const FinetuneCost cost = cost_of(variant);
+  return cost.epochs == 0 ? "<span class=\"none\">no fine-tuning</span>"
+                          : fmt::format("{:.1f}", cost.seconds / static_cast<double>(cost.epochs));
+}
+
+/// "slide AUC 0.889 (95 % interval 0.56 to 1.00)"
+std::string sentence_part(const VariantResult& variant, const char* name, const char* text) {
+  const Metric* metric = find_metric(variant.metrics, name);
+  if (metric == nullptr || !metric->value) return fmt::format("{} not measured", text);
+  std::string part = fmt::format("{} <b>{:.3f}</b>", text, *metric->value);
+  if (metric->interval) part += " (95 % interval " + interval_text(*metric->interval) + ")";
+  return part;
+}
+
+std::string dataset_text(const Config& config) {
+  if (!config.features.empty()) return "features in " + config.features;
+  if (config.data == "phantom") return "the phantom (" + config.phantom_difficulty + ")";
+  if (config.data == "camelyon16") return "the Camelyon16 layout in " + config.root;
+  return config.data;
+}
+
+std::string key_figure(const VariantResult& variant, const char* name) {
+  const Metric* metric = find_metric(variant.metrics, name);
+  std::string html = "<div class=\"figure\"><span class=\"label\">" + metric_text(name) + "</span>";
+  if (metric == nullptr || !metric->value) {
+    html += not_measured(metric == nullptr ? "" : metric->note);
+  } else {
+    html += "<span class=\"value\">" + three_decimals(*metric->value) + "</span>";
+    if (metric->interval)
+      html += "<span class=\"interval\">95 % interval " + interval_text(*metric->interval) + "</span>";
+  }
+  return html + "</div>\n";
+}
+
+std::string warnings(const RunResult& result) {
+  std::string items;
+  for (const VariantResult& variant : result.variants) {
+    std::string rounds;
+    for (const RoundResult& round : variant.rounds) {
+      if (round.collapsed) rounds += (rounds.empty() ? "" : ", ") + std::to_string(round.round);
+    }
+    if (rounds.empty()) continue;
+    items += fmt::format(
+        "<li>{}: the encoder's outputs collapsed onto one direction while fine-tuning in round {}; the "
+        "monitor stopped the round and went back to the weights before it.</li>\n",
+        escape_html(variant.name), rounds);
+  }
+  if (result.slides_left_out > 0) {
+    items += fmt::format("<li>{} slides were left out; see <a href=\"#notes\">notes</a>.</li>\n",
+                         result.slides_left_out);
+  }
+  return items.empty() ? items : "<ul class=\"warnings\">\n" + items + "</ul>\n";
+}
+
+/// Variants as rows, the figures by which the method is judged as columns.
+std::string ablation_table(const RunResult& result) {
+  Footnotes unused;
+  HtmlTable table({"Variant", "Slide AUC", "Instance AUC", "Instance AP", "Images / epoch", "Seconds / epoch",
+                   "Selected round"},
+                  "figures");
+  for (const VariantResult& variant : result.variants) {
+    std::vector<std::string> cells{escape_html(variant.name)};
+    for (const char* name : {"slide_auc", "instance_auc", "instance_average_precision"}) {
+      const Metric* metric = find_metric(variant.metrics, name);
+      if (metric == nullptr || !metric->value) {
+        cells.push_back(not_measured(""));
+        continue;
+      }
+      cells.push_back("<b>" + three_decimals(*metric->value) + "</b>");
+      if (metric->interval)
+        cells.back() += " <span class=\"interval\">" + interval_text(*metric->interval) + "</span>";
+    }
+    cells.push_back(images_per_epoch(variant));
+    cells.push_back(seconds_per_epoch(variant));
+    cells.push_back(std::to_string(variant.selected_round));
+    table.add_row(cells);
+  }
+  return "<h3>Ablation</h3>\n<p>The same tiles, pre-training and first round for all; +ranking adds the "
+         "patch-wise ranking loss to MIL training.</p>\n" +
+         table.str();
+}
+
+}  // namespace
+
+const VariantResult& headline_variant(const RunResult& result) {
+  check(!result.variants.empty(), "report: the result holds no variant");
+  const std::string wanted = variant_name(result.config.method, result.config.ranking == "on");
+  for (const VariantResult& variant : result.variants) {
+    if (variant.name == wanted) return variant;
+  }
+  return result.variants.back();
+}
+
+const Metric* find_metric(const std::vector<Metric>& metrics, const std::string& name) {
+  for (const Metric& metric : metrics) {
+    if (metric.name == name) return &metric;
+  }
+  return nullptr;
+}
+
+bool called_positive(const VariantResult& variant, const SlideScore& slide) {
+  return slide.score >= variant.threshold;
+}
+
+std::string title_section(const RunResult& result) {
+  const VariantResult& variant = headline_variant(result);
+  const Config& config = result.config;
+  std::string html = fmt::format(
+      "<header>\n<p class=\"over\">Microtome report</p>\n<h1>{} on {}</h1>\n",
+      escape_html(result.variants.size() > 1 ? fmt::format("Ablation of {} variants", result.variants.size())
+                                             : variant.name),
+      escape_html(dataset_text(config)));
+  html +=
+      fmt::format("<p class=\"lead\">On {} test slides {} reaches {}, with {}.", result.slides_test,
+                  escape_html(variant.name), sentence_part(variant, "slide_auc", "a slide AUC of"),
+                  sentence_part(variant, "instance_average_precision", "an instance average precision of"));
+  html += fmt::format(
+      " Epoch, round and threshold were chosen on {} validation slides; {} slides trained it.</p>\n",
+      result.slides_validation, result.slides_train);
+  html += "<div class=\"key\">\n";
+  for (const char* name : {"slide_auc", "accuracy", "instance_auc", "instance_average_precision"})
+    html += key_figure(variant, name);
+  return html + "</div>\n" + warnings(result) + "</header>\n";
+}
+
+std::string results_section(const RunResult& result) {
+  Footnotes footnotes;
+  std::vector<std::string> header{"On the test slides"};
+  for (const VariantResult& variant : result.variants) header.push_back(escape_html(variant.name));
+  HtmlTable table(header, "figures");
+  const auto row = [&](const std::string& name, const auto& cell) {
+    std::vector<std::string> cells{name};
+    for (const VariantResult& variant : result.variants) cells.push_back(cell(variant));
+    return cells;
+  };
+  table.add_group("Chosen on the validation slides: the result");
+  for (const MetricName& metric : kMetrics) {
+    table.add_row(row(metric.text, [&](const VariantResult& variant) {
+      return metric_cell(find_metric(variant.metrics, metric.name), footnotes);
+    }));
+  }
+  table.add_group("How it was chosen, and what it cost");
+  table.add_row(row("Selected round", [](const auto& v) { return std::to_string(v.selected_round); }));
+  table.add_row(row("Selected MIL epoch", [](const auto& v) { return std::to_string(v.selected_epoch); }));
+  table.add_row(
+      row("Threshold on the slide score", [](const auto& v) { return three_decimals(v.threshold); }));
+  table.add_row(row("Fine-tuning: images per epoch", images_per_epoch));
+  table.add_row(row("Fine-tuning: seconds per epoch", seconds_per_epoch));
+  table.add_group("Chosen on the test slides: for comparison only");
+  for (const MetricName& metric : kMetrics) {
+    const bool any = std::any_of(result.variants.begin(), result.variants.end(), [&](const auto& variant) {
+      return find_metric(variant.test_optimal, metric.name) != nullptr;
+    });
+    if (!any) continue;
+    table.add_row(row(metric.text,
+                      [&](const VariantResult& variant) -> std::string {
+                        const Metric* found = find_metric(variant.test_optimal, metric.name);
+                        if (found == nullptr || !found->value)
+                          return not_measured(found == nullptr ? "" : found->note);
+                        return three_decimals(*found->value) + footnotes.mark(found->note);
+                      }),
+                  "beside");
+  }
+  std::string html = "<section id=\"results\">\n<h2>Results</h2>\n" + table.str() + footnotes.str();
+  html +=
+      "<p class=\"hint\">Every figure stands with its 95 % interval. Public code of this field often reports "
+      "the epoch and threshold that are best on the test slides themselves; such figures are too good, and "
+      "are given here only to compare with papers.</p>\n";
+  if (result.variants.size() > 1) html += ablation_table(result);
+  return html + "</section>\n";
+}
+
+}  // namespace mt::train

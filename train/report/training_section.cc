@@ -1,0 +1,196 @@
+#include <fmt/format.h>
+
+#include <fstream>
+#include <limits>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "train/report/sections.h"
+#include "train/rounds.h"
+
+namespace mt::train {
+namespace {
+
+using Json = nlohmann::json;
+
+struct MilLog {
+  std::vector<double> train_loss;
+  std::vector<double> validation_loss;
+  std::vector<double> validation_auc;
+};
+struct FinetuneLog {
+  std::vector<double> epoch;
+  std::vector<double> loss;
+  std::vector<double> mean_direction;
+};
+struct TrainingLog {
+  std::vector<double> pretrain_step;
+  std::vector<double> pretrain_loss;
+  std::map<std::string, MilLog> mil;            // by round folder
+  std::map<std::string, FinetuneLog> finetune;  // by round folder
+};
+
+/// NaN where there is no number: json has no NaN, the log writes null.
+double number(const Json& line, const char* key) {
+  const auto found = line.find(key);
+  return found != line.end() && found->is_number() ? found->get<double>()
+                                                   : std::numeric_limits<double>::quiet_NaN();
+}
+
+TrainingLog read_log(const std::filesystem::path& path) {
+  TrainingLog log;
+  std::ifstream file(path);
+  for (std::string text; std::getline(file, text);) {
+    const Json line = Json::parse(text, nullptr, false);
+    if (!line.is_object()) continue;
+    const std::string event = line.value("event", "");
+    const std::string out = line.value("out", "");
+    if (event == "pretrain_step") {
+      log.pretrain_step.push_back(number(line, "step"));
+      log.pretrain_loss.push_back(number(line, "loss"));
+    } else if (event == "mil_epoch") {
+      MilLog& mil = log.mil[out];
+      mil.train_loss.push_back(number(line, "train_loss"));
+      mil.validation_loss.push_back(number(line, "validation_loss"));
+      mil.validation_auc.push_back(number(line, "validation_auc"));
+    } else if (event == "finetune_epoch") {
+      FinetuneLog& finetune = log.finetune[out];
+      finetune.epoch.push_back(number(line, "epoch") + 1);
+      finetune.loss.push_back(number(line, "loss"));
+      finetune.mean_direction.push_back(number(line, "mean_direction"));
+    }
+  }
+  return log;
+}
+
+Curve curve_of(const char* label, const char* colour, bool dashed = false) {
+  Curve curve;
+  curve.label = label;
+  curve.colour = colour;
+  curve.dashed = dashed;
+  return curve;
+}
+
+/// Appends a round's epochs behind those before it, with a gap, so that rounds are not joined by a line.
+void append_round(Curve& curve, const std::vector<double>& values, std::size_t epochs_before) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    curve.x.push_back(static_cast<double>(epochs_before + i + 1));
+    curve.y.push_back(values[i]);
+  }
+  curve.x.push_back(std::numeric_limits<double>::quiet_NaN());
+  curve.y.push_back(std::numeric_limits<double>::quiet_NaN());
+}
+
+std::string variant_plots(const TrainingLog& log, const RunResult& result, const VariantResult& variant) {
+  Plot loss;
+  loss.title = "MIL loss";
+  loss.x_label = "epochs, all rounds";
+  Plot auc = loss;
+  auc.title = "MIL validation AUC";
+  auc.y_range = {0.0, 1.0};
+  Plot finetune;
+  finetune.title = "Fine-tuning loss";
+  finetune.x_label = "fine-tuning epoch";
+  Plot direction = finetune;
+  direction.title = "Collapse monitor: squared norm of the mean embedding";
+  direction.y_range = {0.0, 1.0};
+  if (result.config.collapse_at > 0) {
+    direction.lines.push_back({GuideLine::Kind::horizontal, result.config.collapse_at, "collapse"});
+  }
+  Curve train = curve_of("training", kBlue, true);
+  Curve validation = curve_of("validation", kVermilion);
+  Curve validation_auc = curve_of("", kVermilion);
+  Curve finetune_loss = curve_of("", kGreen);
+  Curve mean_direction = curve_of("", kPurple);
+  finetune_loss.dots = mean_direction.dots = variant.rounds.size() < 10;
+  std::size_t epochs = 0;
+  for (const RoundResult& round : variant.rounds) {
+    const std::string folder = round_folder(variant.method, variant.ranking, round.round);
+    if (const auto mil = log.mil.find(folder); mil != log.mil.end()) {
+      append_round(train, mil->second.train_loss, epochs);
+      append_round(validation, mil->second.validation_loss, epochs);
+      append_round(validation_auc, mil->second.validation_auc, epochs);
+      if (variant.rounds.size() > 1) {
+        const GuideLine begin{GuideLine::Kind::vertical, static_cast<double>(epochs) + 0.5,
+                              variant.rounds.size() <= 8 ? std::to_string(round.round) : ""};
+        loss.lines.push_back(begin);
+        auc.lines.push_back(begin);
+      }
+      epochs += mil->second.train_loss.size();
+    }
+    if (const auto tuned = log.finetune.find(folder); tuned != log.finetune.end()) {
+      const FinetuneLog& lines = tuned->second;
+      finetune_loss.x.insert(finetune_loss.x.end(), lines.epoch.begin(), lines.epoch.end());
+      finetune_loss.y.insert(finetune_loss.y.end(), lines.loss.begin(), lines.loss.end());
+      mean_direction.x.insert(mean_direction.x.end(), lines.epoch.begin(), lines.epoch.end());
+      mean_direction.y.insert(mean_direction.y.end(), lines.mean_direction.begin(),
+                              lines.mean_direction.end());
+    }
+  }
+  loss.curves = {train, validation};
+  auc.curves = {validation_auc};
+  finetune.curves = {finetune_loss};
+  direction.curves = {mean_direction};
+  std::string html = draw_plot(loss) + draw_plot(auc);
+  if (!finetune_loss.x.empty()) html += draw_plot(finetune) + draw_plot(direction);
+  return "<div class=\"plots\">\n" + html + "</div>\n";
+}
+
+/// One point a round, all variants: does fine-tuning help on the validation slides?
+std::string rounds_plots(const RunResult& result) {
+  Plot auc;
+  auc.title = "Validation AUC by round";
+  auc.x_label = "round";
+  auc.y_range = {0.0, 1.0};
+  Plot loss;
+  loss.title = "Validation loss by round";
+  loss.x_label = "round";
+  for (const VariantResult& variant : result.variants) {
+    Curve curve = variant_curve(variant);
+    curve.dots = true;
+    for (const RoundResult& round : variant.rounds) {
+      curve.x.push_back(static_cast<double>(round.round));
+      curve.y.push_back(round.validation_auc);
+    }
+    auc.curves.push_back(curve);
+    curve.y.clear();
+    for (const RoundResult& round : variant.rounds) curve.y.push_back(round.validation_loss);
+    loss.curves.push_back(std::move(curve));
+  }
+  return "<div class=\"plots\">\n" + draw_plot(auc) + draw_plot(loss) + "</div>\n";
+}
+
+}  // namespace
+
+std::string training_section(const RunContext& context, const RunResult& result) {
+  const TrainingLog log = read_log(context.folder.path() / "log.jsonl");
+  std::string html = "<section id=\"training\">\n<h2>Training</h2>\n";
+  if (result.variants.size() > 1) {
+    html += rounds_plots(result);
+    for (const VariantResult& variant : result.variants)
+      html += details(variant.name, variant_plots(log, result, variant));
+  } else {
+    html += variant_plots(log, result, result.variants.at(0));
+  }
+  bool rounds = false;
+  for (const VariantResult& variant : result.variants) rounds |= variant.rounds.size() > 1;
+  if (rounds)
+    html +=
+        "<p class=\"hint\">Dotted vertical lines: a round begins; its number stands beside. Each round "
+        "trains a new MIL model on the features of the newly fine-tuned encoder.</p>\n";
+  if (!log.pretrain_step.empty()) {
+    Plot pretrain;
+    pretrain.title = "Pre-training: contrastive loss";
+    pretrain.x_label = "step";
+    Curve curve = curve_of("", kBlue);
+    curve.x = log.pretrain_step;
+    curve.y = log.pretrain_loss;
+    pretrain.curves.push_back(binned_mean(std::move(curve), 300));
+    html += "<div class=\"plots\">\n" + draw_plot(pretrain) + "</div>\n";
+  } else {
+    html += "<p class=\"hint\">No pre-training in this run.</p>\n";
+  }
+  return html + "</section>\n";
+}
+
+}  // namespace mt::train
