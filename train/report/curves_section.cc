@@ -68,6 +68,8 @@ std::string precision_recall_plot(const RunResult& result, const std::string& ti
                               average_precision(scored.labels, scored.scores).value());
     drawn.x = curve->recall;
     drawn.y = curve->precision;
+    // The last point (precision 1 at recall 0) is a convention without a threshold, and would draw a spike.
+    drawn.y.back() = drawn.y[drawn.y.size() - 2];
     plot.curves.push_back(std::move(drawn));
   }
   return draw_plot(plot);

@@ -29,7 +29,7 @@ int64_t labelling_round(const VariantResult& variant, std::size_t round) {
 std::string count_with_threshold(std::optional<double> count, std::optional<double> threshold) {
   if (!count) return "–";
   std::string html = grouped_number(static_cast<int64_t>(*count));
-  if (threshold) html += fmt::format(" <span class=\"interval\">from {:.3f}</span>", *threshold);
+  if (threshold) html += fmt::format(" <span class=\"interval\">({:.3f})</span>", *threshold);
   return html;
 }
 
@@ -45,8 +45,9 @@ std::string outcome(const VariantResult& variant, const RoundResult& round) {
 }
 
 std::string rounds_table(const RunContext& context, const VariantResult& variant) {
-  HtmlTable table({"Round", "Labels of round", "Pseudo-positives", "Hard negatives", "Epochs", "Updates",
-                   "Images", "Seconds", "Validation AUC", "Validation loss", ""});
+  HtmlTable table({"Round", "Labels of round", "Pseudo-positives (threshold)", "Hard negatives (threshold)",
+                   "Epochs", "Updates", "Images", "Seconds", "Validation AUC", "Validation loss", ""},
+                  "tight");
   bool fallback = false;
   for (std::size_t r = 0; r < variant.rounds.size(); ++r) {
     const RoundResult& round = variant.rounds[r];
@@ -101,7 +102,7 @@ std::string labels_table(const VariantResult& variant) {
   std::vector<std::string> header{"Scores of round", "Pseudo-positives", "of these truly tumour",
                                   "Hard negatives"};
   for (const Enrichment& tissue : tissues) header.push_back("of these " + escape_html(tissue.name));
-  HtmlTable table(header);
+  HtmlTable table(header, "tight");
   if (!tissues.empty()) {
     std::vector<std::string> all{"all patches", "", "", "of negative slides"};
     for (const Enrichment& tissue : tissues) all.push_back(percent_text(tissue.share_all));

@@ -149,7 +149,6 @@ std::string warnings(const RunResult& result) {
 
 /// Variants as rows, the figures by which the method is judged as columns.
 std::string ablation_table(const RunResult& result) {
-  Footnotes unused;
   HtmlTable table({"Variant", "Slide AUC", "Instance AUC", "Instance AP", "Images / epoch", "Seconds / epoch",
                    "Selected round"},
                   "figures");
@@ -220,47 +219,52 @@ std::string title_section(const RunResult& result) {
 
 std::string results_section(const RunResult& result) {
   Footnotes footnotes;
-  std::vector<std::string> header{"On the test slides"};
-  for (const VariantResult& variant : result.variants) header.push_back(escape_html(variant.name));
-  HtmlTable table(header, "figures");
+  const auto new_table = [&](const char* heading) {
+    std::vector<std::string> header{heading};
+    for (const VariantResult& variant : result.variants) header.push_back(escape_html(variant.name));
+    return HtmlTable(header, "figures");
+  };
   const auto row = [&](const std::string& name, const auto& cell) {
     std::vector<std::string> cells{name};
     for (const VariantResult& variant : result.variants) cells.push_back(cell(variant));
     return cells;
   };
-  table.add_group("Chosen on the validation slides: the result");
+  HtmlTable figures = new_table("Chosen on the validation slides: the result");
   for (const MetricName& metric : kMetrics) {
-    table.add_row(row(metric.text, [&](const VariantResult& variant) {
+    figures.add_row(row(metric.text, [&](const VariantResult& variant) {
       return metric_cell(find_metric(variant.metrics, metric.name), footnotes);
     }));
   }
-  table.add_group("How it was chosen, and what it cost");
-  table.add_row(row("Selected round", [](const auto& v) { return std::to_string(v.selected_round); }));
-  table.add_row(row("Selected MIL epoch", [](const auto& v) { return std::to_string(v.selected_epoch); }));
-  table.add_row(
+  HtmlTable choice = new_table("How it was chosen, and what it cost");
+  choice.add_row(row("Selected round", [](const auto& v) { return std::to_string(v.selected_round); }));
+  choice.add_row(row("Selected MIL epoch", [](const auto& v) { return std::to_string(v.selected_epoch); }));
+  choice.add_row(
       row("Threshold on the slide score", [](const auto& v) { return three_decimals(v.threshold); }));
-  table.add_row(row("Fine-tuning: images per epoch", images_per_epoch));
-  table.add_row(row("Fine-tuning: seconds per epoch", seconds_per_epoch));
-  table.add_group("Chosen on the test slides: for comparison only");
+  choice.add_row(row("Fine-tuning: images per epoch", images_per_epoch));
+  choice.add_row(row("Fine-tuning: seconds per epoch", seconds_per_epoch));
+  choice.add_group("Chosen on the test slides: for comparison only");
   for (const MetricName& metric : kMetrics) {
     const bool any = std::any_of(result.variants.begin(), result.variants.end(), [&](const auto& variant) {
       return find_metric(variant.test_optimal, metric.name) != nullptr;
     });
     if (!any) continue;
-    table.add_row(row(metric.text,
-                      [&](const VariantResult& variant) -> std::string {
-                        const Metric* found = find_metric(variant.test_optimal, metric.name);
-                        if (found == nullptr || !found->value)
-                          return not_measured(found == nullptr ? "" : found->note);
-                        return three_decimals(*found->value) + footnotes.mark(found->note);
-                      }),
-                  "beside");
+    choice.add_row(row(metric.text,
+                       [&](const VariantResult& variant) -> std::string {
+                         const Metric* found = find_metric(variant.test_optimal, metric.name);
+                         if (found == nullptr || !found->value)
+                           return not_measured(found == nullptr ? "" : found->note);
+                         return three_decimals(*found->value) + footnotes.mark(found->note);
+                       }),
+                   "beside");
   }
-  std::string html = "<section id=\"results\">\n<h2>Results</h2>\n" + table.str() + footnotes.str();
+  // Few variants leave room for the two tables side by side.
+  std::string html = fmt::format(
+      "<section id=\"results\">\n<h2>Results</h2>\n<div class=\"{}\">\n{}{}</div>\n{}",
+      result.variants.size() <= 2 ? "pair" : "stack", figures.str(), choice.str(), footnotes.str());
   html +=
-      "<p class=\"hint\">Every figure stands with its 95 % interval. Public code of this field often reports "
-      "the epoch and threshold that are best on the test slides themselves; such figures are too good, and "
-      "are given here only to compare with papers.</p>\n";
+      "<p class=\"hint\">On the test slides, each figure with its 95 % interval. Public code of this field "
+      "often reports the epoch and threshold that are best on the test slides themselves; such figures are "
+      "too good, and are given here only to compare with papers.</p>\n";
   if (result.variants.size() > 1) html += ablation_table(result);
   return html + "</section>\n";
 }

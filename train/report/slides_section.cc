@@ -167,7 +167,8 @@ std::string slides_section(RunContext& context, const RunResult& result, const R
       "all test slides:</p>\n<p>",
       shown, slides.size(), escape_html(variant.name));
   for (const HeatmapScores& heatmap : heatmaps) html += colour_bar(heatmap, heatmaps.size() > 1);
-  html += "</p>\n<div class=\"slides\">\n" + cards + "</div>\n";
+  html += fmt::format("</p>\n<div class=\"slides{}\">\n", heatmaps.size() > 2 ? " wide" : "");
+  html += cards + "</div>\n";
   if (shown < slides.size())
     html += fmt::format("<p class=\"hint\">{} slides are not pictured, to keep this page small.</p>\n",
                         slides.size() - shown);

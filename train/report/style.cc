@@ -33,7 +33,9 @@ div.key { display: grid; grid-template-columns: repeat(auto-fit, minmax(200px, 1
 .warnings { margin: 16px 0 0; padding: 10px 14px 10px 30px; background: #fff6e5; border-left: 4px solid #e69f00;
   border-radius: 4px; }
 .footnotes { list-style: none; padding: 0; margin: 6px 0; color: var(--soft); font-size: 12.5px; }
-.scroll { overflow-x: auto; margin: 8px 0; }
+.scroll { overflow-x: auto; margin: 8px 0; min-width: 0; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 0 40px; align-items: start; }
+.pair table { width: 100%; }
 table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 5px 18px 5px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { font-weight: 500; } thead th { color: var(--soft); font-size: 13px; vertical-align: bottom; }
@@ -46,7 +48,8 @@ sup { line-height: 0; font-size: 10.5px; margin-left: 2px; }
 .pill { display: inline-block; padding: 0 8px; border-radius: 9px; font-size: 12.5px; line-height: 19px; white-space: nowrap; }
 .pill.good { background: #dff3ec; color: #00573f; } .pill.bad { background: #fbe3d6; color: #8f3300; }
 .pill.plain { background: #e9edf0; color: #3c4851; }
-.bar { display: inline-block; min-width: 64px; padding: 0 4px;
+.tight td { white-space: nowrap; } .tight th, .tight td { padding-right: 12px; } .tight td .none { white-space: normal; }
+.bar { display: inline-block; min-width: 52px; padding: 0 4px;
   background: linear-gradient(90deg, #bcdcee var(--share), #eef1f3 var(--share)); border-radius: 3px; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 16px 32px; }
 figure { margin: 0; } .plot { max-width: 540px; break-inside: avoid; }

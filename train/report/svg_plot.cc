@@ -122,7 +122,7 @@ std::string tick_label(double value) {
 
 std::string draw_axes(const Plot& plot, const Axis& x, const Axis& y) {
   std::string html;
-  for (const double tick : nice_ticks(x.low, x.high, 6)) {
+  for (const double tick : nice_ticks(x.low, x.high, 6, plot.whole_x ? 1 : 0)) {
     html += line(x.at(tick), y.end, x.at(tick), y.begin, "grid");
     html += text(x.at(tick), y.begin + 17, "middle", tick_label(tick));
   }
@@ -144,7 +144,9 @@ std::string draw_guides(const Plot& plot, const Axis& x, const Axis& y) {
   for (const GuideLine& guide : plot.lines) {
     if (guide.kind == GuideLine::Kind::horizontal) {
       html += line(x.begin, y.at(guide.at), x.end, y.at(guide.at), "guide");
-      if (!guide.label.empty()) html += text(x.end - 3, y.at(guide.at) - 5, "end", guide.label);
+      // Below the line where it lies too high for a word above it.
+      const double above = y.at(guide.at) - y.end < 18 ? 14 : -5;
+      if (!guide.label.empty()) html += text(x.end - 3, y.at(guide.at) + above, "end", guide.label);
     } else {
       html += line(x.at(guide.at), y.begin, x.at(guide.at), y.end, "guide");
       if (!guide.label.empty()) html += text(x.at(guide.at) + 4, y.end + 11, "start", guide.label);
@@ -167,7 +169,7 @@ std::string legend(const Plot& plot) {
 
 }  // namespace
 
-std::vector<double> nice_ticks(double low, double high, int count) {
+std::vector<double> nice_ticks(double low, double high, int count, double least_step) {
   const double rough = (high - low) / count;
   const double power = std::pow(10.0, std::floor(std::log10(rough)));
   double step = 10 * power;
@@ -177,6 +179,7 @@ std::vector<double> nice_ticks(double low, double high, int count) {
       break;
     }
   }
+  step = std::max(step, least_step);
   std::vector<double> ticks;
   for (double i = std::ceil(low / step - 1e-9); i * step <= high + step * 1e-9; ++i)
     ticks.push_back(i * step);

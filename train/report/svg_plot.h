@@ -30,6 +30,7 @@ struct Plot {
   std::string y_label;
   std::vector<Curve> curves;
   std::vector<GuideLine> lines;
+  bool whole_x = false;                              // x counts something: whole numbers on its axis
   bool diagonal = false;                             // from (0,0) to (1,1): chance
   std::optional<std::pair<double, double>> x_range;  // by default what the curves need
   std::optional<std::pair<double, double>> y_range;
@@ -42,8 +43,8 @@ std::string draw_plot(const Plot& plot);
 /// At most `bins` points, each the mean of its neighbours: the trend of a noisy curve.
 Curve binned_mean(Curve curve, std::size_t bins);
 
-/// Round numbers that cover [low, high] in about `count` steps.
-std::vector<double> nice_ticks(double low, double high, int count);
+/// Round numbers that cover [low, high] in about `count` steps of at least `least_step`.
+std::vector<double> nice_ticks(double low, double high, int count, double least_step = 0);
 
 /// Colours that colour-blind people tell apart (Okabe and Ito, 2008).
 inline constexpr const char* kBlue = "#0072b2";

@@ -85,12 +85,14 @@ std::string variant_plots(const TrainingLog& log, const RunResult& result, const
   Plot loss;
   loss.title = "MIL loss";
   loss.x_label = "epochs, all rounds";
+  loss.whole_x = true;
   Plot auc = loss;
   auc.title = "MIL validation AUC";
   auc.y_range = {0.0, 1.0};
   Plot finetune;
   finetune.title = "Fine-tuning loss";
   finetune.x_label = "fine-tuning epoch";
+  finetune.whole_x = true;
   Plot direction = finetune;
   direction.title = "Collapse monitor: squared norm of the mean embedding";
   direction.y_range = {0.0, 1.0};
@@ -141,10 +143,12 @@ std::string rounds_plots(const RunResult& result) {
   Plot auc;
   auc.title = "Validation AUC by round";
   auc.x_label = "round";
+  auc.whole_x = true;
   auc.y_range = {0.0, 1.0};
   Plot loss;
   loss.title = "Validation loss by round";
   loss.x_label = "round";
+  loss.whole_x = true;
   for (const VariantResult& variant : result.variants) {
     Curve curve = variant_curve(variant);
     curve.dots = true;
@@ -182,6 +186,7 @@ std::string training_section(const RunContext& context, const RunResult& result)
     Plot pretrain;
     pretrain.title = "Pre-training: contrastive loss";
     pretrain.x_label = "step";
+    pretrain.whole_x = true;
     Curve curve = curve_of("", kBlue);
     curve.x = log.pretrain_step;
     curve.y = log.pretrain_loss;
