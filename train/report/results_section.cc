@@ -109,7 +109,8 @@ std::string sentence_part(const VariantResult& variant, const char* name, const 
 
 std::string dataset_text(const Config& config) {
   if (!config.features.empty()) return "features in " + config.features;
-  if (config.data == "phantom") return "the phantom (" + config.phantom_difficulty + ")";
+  if (config.data == "phantom")
+    return config.phantom_difficulty == "hard" ? "the hard phantom" : "the phantom";
   if (config.data == "camelyon16") return "the Camelyon16 layout in " + config.root;
   return config.data;
 }
