@@ -88,14 +88,12 @@ FinetuneCost cost_of(const VariantResult& variant) {
 
 std::string images_per_epoch(const VariantResult& variant) {
   const FinetuneCost cost = cost_of(variant);
-  return cost.epochs == 0 ? "<span class=\"none\">no fine-tuning</span>"
-                          : grouped_number(cost.images / cost.epochs);
+  return cost.epochs == 0 ? "–" : grouped_number(cost.images / cost.epochs);
 }
 
 std::string seconds_per_epoch(const VariantResult& variant) {
   const FinetuneCost cost = cost_of(variant);
-  return cost.epochs == 0 ? "<span class=\"none\">no fine-tuning</span>"
-                          : fmt::format("{:.1f}", cost.seconds / static_cast<double>(cost.epochs));
+  return cost.epochs == 0 ? "–" : fmt::format("{:.1f}", cost.seconds / static_cast<double>(cost.epochs));
 }
 
 /// "slide AUC 0.889 (95 % interval 0.56 to 1.00)"
@@ -130,16 +128,22 @@ std::string key_figure(const VariantResult& variant, const char* name) {
 
 std::string warnings(const RunResult& result) {
   std::string items;
+  std::string collapsed;
   for (const VariantResult& variant : result.variants) {
     std::string rounds;
     for (const RoundResult& round : variant.rounds) {
       if (round.collapsed) rounds += (rounds.empty() ? "" : ", ") + std::to_string(round.round);
     }
-    if (rounds.empty()) continue;
+    if (!rounds.empty())
+      collapsed +=
+          fmt::format("{}{} (round {})", collapsed.empty() ? "" : ", ", escape_html(variant.name), rounds);
+  }
+  if (!collapsed.empty()) {
     items += fmt::format(
-        "<li>{}: the encoder's outputs collapsed onto one direction while fine-tuning in round {}; the "
-        "monitor stopped the round and went back to the weights before it.</li>\n",
-        escape_html(variant.name), rounds);
+        "<li>Collapse while fine-tuning {}: the encoder's outputs ran into one direction; the monitor "
+        "stopped "
+        "the round and went back to the weights before it.</li>\n",
+        collapsed);
   }
   if (result.slides_left_out > 0) {
     items += fmt::format("<li>{} slides were left out; see <a href=\"#notes\">notes</a>.</li>\n",
@@ -209,6 +213,16 @@ std::string title_section(const RunResult& result) {
       fmt::format("<p class=\"lead\">On {} test slides {} reaches {}, with {}.", result.slides_test,
                   escape_html(variant.name), sentence_part(variant, "slide_auc", "a slide AUC of"),
                   sentence_part(variant, "instance_average_precision", "an instance average precision of"));
+  const VariantResult* plain = nullptr;  // the same without fine-tuning, where it was run
+  for (const VariantResult& other : result.variants) {
+    if (other.method == "mil" && variant.method != "mil" && other.ranking == variant.ranking) plain = &other;
+  }
+  if (plain != nullptr) {
+    html +=
+        fmt::format(" Without fine-tuning ({}) it is {}, with {}.", escape_html(plain->name),
+                    sentence_part(*plain, "slide_auc", "a slide AUC of"),
+                    sentence_part(*plain, "instance_average_precision", "an instance average precision of"));
+  }
   html += fmt::format(
       " Epoch, round and threshold were chosen on {} validation slides; {} slides trained it.</p>\n",
       result.slides_validation, result.slides_train);

@@ -73,6 +73,7 @@ details > :not(summary) { margin-left: 0; }
 .slide h4 { margin: 10px 0 0; } .slide p { margin: 0 0 6px; font-size: 13.5px; }
 .pictures { display: flex; flex-wrap: wrap; gap: 8px; }
 .thumb { flex: 0 1 224px; min-width: 130px; font-size: 12px; color: var(--soft); }
+.wide .thumb { flex: 1 1 138px; max-width: 224px; }
 .thumb img { display: block; max-width: 100%; height: auto; border-radius: 3px; }
 .colours { display: inline-block; width: 110px; height: 11px; border-radius: 2px; }
 code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: 12.5px; overflow-wrap: anywhere; }
