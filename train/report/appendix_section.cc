@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <type_traits>
 
@@ -46,7 +47,8 @@ std::string times(const RunResult& result, std::size_t most_rows) {
   for (const auto& [kind, sum] : sums) by_kind.add_row(stage_cells(sum, kind));
   by_kind.add_row(stage_cells(total, total.name), "chosen");
   std::string html = "<section id=\"times\">\n<h2>Times</h2>\n" + by_kind.str();
-  return html + details(fmt::format("Each of {} stages", result.stages.size()), each.str()) + "</section>\n";
+  return html + details(fmt::format("Stage by stage ({})", result.stages.size()), each.str()) +
+         "</section>\n";
 }
 
 /// At most `most` lines, and how many more there are.

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "tensor/check.h"
 #include "train/report/sections.h"
@@ -96,13 +97,21 @@ std::string seconds_per_epoch(const VariantResult& variant) {
   return cost.epochs == 0 ? "–" : fmt::format("{:.1f}", cost.seconds / static_cast<double>(cost.epochs));
 }
 
-/// "slide AUC 0.889 (95 % interval 0.56 to 1.00)"
-std::string sentence_part(const VariantResult& variant, const char* name, const char* text) {
-  const Metric* metric = find_metric(variant.metrics, name);
-  if (metric == nullptr || !metric->value) return fmt::format("{} not measured", text);
-  std::string part = fmt::format("{} <b>{:.3f}</b>", text, *metric->value);
-  if (metric->interval) part += " (95 % interval " + interval_text(*metric->interval) + ")";
-  return part;
+/// "slide AUC 0.889 (95 % interval 0.56 to 1.00), instance average precision not measured"
+std::string in_words(const VariantResult& variant) {
+  std::string words;
+  for (const auto& [name, text] : {std::pair{"slide_auc", "slide AUC"},
+                                   std::pair{"instance_average_precision", "instance average precision"}}) {
+    const Metric* metric = find_metric(variant.metrics, name);
+    words += (words.empty() ? "" : ", ") + std::string(text);
+    if (metric == nullptr || !metric->value) {
+      words += " not measured";
+      continue;
+    }
+    words += fmt::format(" <b>{:.3f}</b>", *metric->value);
+    if (metric->interval) words += " (95 % interval " + interval_text(*metric->interval) + ")";
+  }
+  return words;
 }
 
 std::string dataset_text(const Config& config) {
@@ -209,19 +218,14 @@ std::string title_section(const RunResult& result) {
       escape_html(result.variants.size() > 1 ? fmt::format("Ablation of {} variants", result.variants.size())
                                              : variant.name),
       escape_html(dataset_text(config)));
-  html +=
-      fmt::format("<p class=\"lead\">On {} test slides {} reaches {}, with {}.", result.slides_test,
-                  escape_html(variant.name), sentence_part(variant, "slide_auc", "a slide AUC of"),
-                  sentence_part(variant, "instance_average_precision", "an instance average precision of"));
+  html += fmt::format("<p class=\"lead\">{} on {} test slides: {}.", escape_html(variant.name),
+                      result.slides_test, in_words(variant));
   const VariantResult* plain = nullptr;  // the same without fine-tuning, where it was run
   for (const VariantResult& other : result.variants) {
     if (other.method == "mil" && variant.method != "mil" && other.ranking == variant.ranking) plain = &other;
   }
   if (plain != nullptr) {
-    html +=
-        fmt::format(" Without fine-tuning ({}) it is {}, with {}.", escape_html(plain->name),
-                    sentence_part(*plain, "slide_auc", "a slide AUC of"),
-                    sentence_part(*plain, "instance_average_precision", "an instance average precision of"));
+    html += fmt::format(" Without fine-tuning ({}): {}.", escape_html(plain->name), in_words(*plain));
   }
   html += fmt::format(
       " Epoch, round and threshold were chosen on {} validation slides; {} slides trained it.</p>\n",
@@ -252,7 +256,8 @@ std::string results_section(const RunResult& result) {
   }
   HtmlTable choice = new_table("How it was chosen, and what it cost");
   choice.add_row(row("Selected round", [](const auto& v) { return std::to_string(v.selected_round); }));
-  choice.add_row(row("Selected MIL epoch", [](const auto& v) { return std::to_string(v.selected_epoch); }));
+  choice.add_row(
+      row("Selected MIL epoch, from 0", [](const auto& v) { return std::to_string(v.selected_epoch); }));
   choice.add_row(
       row("Threshold on the slide score", [](const auto& v) { return three_decimals(v.threshold); }));
   choice.add_row(row("Fine-tuning: images per epoch", images_per_epoch));
