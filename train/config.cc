@@ -85,7 +85,10 @@ Config preset_config(const std::string& preset, const std::string& data) {
   } else if (c.preset == "fast" || c.preset == "tiny") {
     apply_fast(c);
     if (c.preset == "tiny") {
-      c.phantom_slides = "8/4/6";
+      c.phantom_slides = "4/4/4";
+      c.patch = 64;
+      c.mpp = "2.0";
+      c.layer4_stride = 1;
       c.width = 8;
       c.head_hidden = 32;
       c.head_output = 16;
@@ -138,6 +141,7 @@ void validate(const Config& c) {
   need(c.mil_epochs >= 1 && c.mil_label_epoch >= 0 && c.mil_label_epoch < c.mil_epochs,
        "--mil-label-epoch: below --mil-epochs");
   need(c.rounds >= 1 && c.round_epochs >= 1, "--rounds and --round-epochs: at least 1");
+  need(c.checkpoint_seconds >= 0, "--checkpoint-seconds: not negative");
   need(c.rank_k >= 1, "--rank-k: at least 1");
 }
 

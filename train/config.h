@@ -50,6 +50,7 @@ struct Config {
   std::string device = "cpu";
   std::string shard;
   bool dry_run = false;
+  double checkpoint_seconds = 20;
 
   // Recipe: pre-training.
   int64_t pretrain_steps = 150;

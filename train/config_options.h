@@ -98,6 +98,8 @@ void visit_options(C& c, Visitor&& visit) {
       c.shard);
   visit(OptionText{"dry-run", group, "check everything, say what would be done, compute nothing", false},
         c.dry_run);
+  visit(OptionText{"checkpoint-seconds", group, "how often pre-training and MIL training are saved", false},
+        c.checkpoint_seconds);
 
   group = "Recipe: pre-training (a preset sets these)";
   visit(OptionText{"pretrain-steps", group, "optimizer steps"}, c.pretrain_steps);

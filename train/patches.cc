@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 
 #include "tensor/check.h"
 #include "tensor/parallel.h"
@@ -105,7 +106,12 @@ void PatchPipeline::work() {
       if (slots_.empty() || next_patch_ >= slots_.back()->batch.ids.size()) {
         auto fresh = std::make_shared<Slot>();
         fresh->batch.ids = std::move(batches_[next_batch_++]);
-        fresh->batch.pixels.resize(fresh->batch.ids.size() * bytes);
+        try {
+          fresh->batch.pixels.resize(fresh->batch.ids.size() * bytes);
+        } catch (const std::bad_alloc&) {
+          fresh->error = std::current_exception();
+          fresh->batch.ids.clear();
+        }
         fresh->left = fresh->batch.ids.size();
         slots_.push_back(std::move(fresh));
         next_patch_ = 0;

@@ -45,7 +45,7 @@ int run(const Options& options) {
       const Prediction prediction = predictor.predict(slide);
       write_features((out / (prediction.slide_id + ".h5")).string(), prediction.features);
       wsi::write_png((out / (prediction.slide_id + "_heatmap.png")).string(), prediction.heatmap);
-      std::printf("%-28s %8.4f %10.4f %-8s %8lld\n", prediction.slide_id.c_str(), prediction.score,
+      std::printf("%-28s %8.6f %10.6f %-8s %8lld\n", prediction.slide_id.c_str(), prediction.score,
                   prediction.threshold, prediction.is_positive ? "tumour" : "normal",
                   static_cast<long long>(prediction.features.features.dim(0)));
       std::fflush(stdout);
@@ -93,6 +93,8 @@ int main(int argc, char** argv) {
   } catch (const mt::Error& error) {
     std::fprintf(stderr, "error: %s\n", error.what());
     return error.exit_code();
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "error: out of memory\n");
   } catch (const std::exception& error) {
     std::fprintf(stderr, "error: %s\n", error.what());
   }

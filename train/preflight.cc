@@ -9,6 +9,7 @@
 
 #include "tensor/check.h"
 #include "tensor/parallel.h"
+#include "train/bags.h"
 #include "train/interrupt.h"
 #include "train/progress.h"
 #include "train/tiles.h"
@@ -27,6 +28,10 @@ struct SlideFacts {
 SlideFacts examine(const SlideRecord& record, const Config& config) {
   SlideFacts facts;
   try {
+    if (!config.features.empty()) {
+      feature_file(config.features, record.id);
+      return facts;
+    }
     const auto slide = open_slide(record, config);
     const PatchScale scale = parse_patch_scale(config.mpp);
     facts.dialect = slide->dialect();
@@ -75,6 +80,7 @@ int64_t preflight(Dataset& dataset, const Config& config) {
       bad.insert(dataset.slides[i].id);
       continue;
     }
+    if (!config.features.empty()) continue;
     ++dialects[facts[i].dialect];
     area += facts[i].area_um2;
     finest = std::min(finest, facts[i].mpp);
@@ -87,21 +93,23 @@ int64_t preflight(Dataset& dataset, const Config& config) {
         "preflight: {} problem{} (listed above); mend {}, or leave the slides out with --skip-bad-slides",
         problem_count, problem_count == 1 ? "" : "s", problem_count == 1 ? "it" : "them");
   std::erase_if(dataset.slides, [&](const SlideRecord& slide) { return bad.contains(slide.id); });
-  check(!dataset.slides.empty(), "preflight: no slide can be used");
+  check_classes(dataset);
 
   std::map<Split, std::array<int64_t, 2>> counts;
   for (const auto& slide : dataset.slides) ++counts[slide.split][static_cast<std::size_t>(slide.label)];
   std::string dialect_text;
   for (const auto& [dialect, count] : dialects)
     dialect_text += fmt::format("{}{} {}", dialect_text.empty() ? "" : ", ", count, dialect);
-  std::printf("  %zu slides (%s), %.3f to %.3f um/px\n", dataset.slides.size(), dialect_text.c_str(), finest,
-              coarsest);
+  if (config.features.empty()) {
+    std::printf("  %zu slides (%s), %.3f to %.3f um/px\n", dataset.slides.size(), dialect_text.c_str(),
+                finest, coarsest);
+  }
   for (const auto& [split, count] : counts) {
     std::printf("  %-11s %lld normal, %lld tumour\n", name_of(split), static_cast<long long>(count[0]),
                 static_cast<long long>(count[1]));
   }
   const PatchScale scale = parse_patch_scale(config.mpp);
-  if (scale.level < 0) {
+  if (scale.level < 0 && config.features.empty()) {
     // Tissue covers a third of a typical slide; the true number is known after tiling.
     const double side_um = static_cast<double>(config.patch) * scale.mpp;
     const double patches = area / (side_um * side_um) / 3;

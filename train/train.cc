@@ -66,6 +66,7 @@ void run(const Config& config) {
   const wsi::PhantomSetOptions phantom = is_phantom ? phantom_options(config) : wsi::PhantomSetOptions{};
   parse_patch_scale(config.mpp);
   const Shard shard = parse_shard(config.shard);
+  if (!config.weights.empty()) make_encoder(config);  // wrong weights are said before hours of tiling
   const std::filesystem::path phantom_root = std::filesystem::path(config.run) / "phantom";
   if (config.dry_run && is_phantom && !std::filesystem::exists(phantom_root)) {
     std::printf("would write %s phantom slides into %s and go on from there\n", config.phantom_slides.c_str(),
@@ -76,7 +77,7 @@ void run(const Config& config) {
   if (!is_phantom) dataset = load_dataset(config, phantom_root);  // before a run folder is made
   if (config.dry_run) {
     if (is_phantom) dataset = load_dataset(config, phantom_root);
-    if (config.features.empty()) preflight(dataset, config);
+    preflight(dataset, config);
     std::printf("dry run: nothing was computed\n");
     return;
   }
@@ -87,9 +88,10 @@ void run(const Config& config) {
   }
   RunResult result;
   std::vector<SlideTiles> tiles;
+  preflight(dataset, config);
   if (config.features.empty()) {
-    preflight(dataset, config);
     tiles = tile_slides(dataset, config, folder, shard);
+    check_classes(dataset);
   }
   PatchSource patches(dataset, tiles, config);
   RunContext context{config, folder, dataset, tiles, patches};

@@ -19,6 +19,8 @@ std::string lower(std::string text) {
   return text;
 }
 
+}  // namespace
+
 void check_classes(const Dataset& dataset) {
   for (const Split split : {Split::train, Split::validation, Split::test}) {
     std::set<int> classes;
@@ -30,8 +32,6 @@ void check_classes(const Dataset& dataset) {
           name_of(split), classes.empty() ? "nobody among them" : "only one class");
   }
 }
-
-}  // namespace
 
 const char* name_of(Split split) {
   switch (split) {

@@ -36,6 +36,9 @@ struct Dataset {
 /// label without a slide is listed in `problems`.
 Dataset load_dataset(const Config& config, const std::filesystem::path& phantom_root);
 
+/// Throws Error unless training, validation and test slides each have both classes.
+void check_classes(const Dataset& dataset);
+
 // The parts, one file each.
 
 /// Camelyon16 in either of its layouts (training/{normal,tumor} + testing/, or images/ + annotations/ +

@@ -149,6 +149,7 @@ class Finetuning {
       if (!collapsed && epoch < config_.round_epochs) {
         context_.folder.save_checkpoint(step_name_, optimizer_.checkpoint(),
                                         {{"epoch", std::to_string(epoch)},
+                                         {"first_mean_direction", fmt::format("{}", first_mean_direction_)},
                                          {"images", std::to_string(images_)},
                                          {"updates", std::to_string(updates_)}},
                                         watch.seconds());

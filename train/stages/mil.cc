@@ -84,7 +84,7 @@ class MilTraining {
       ++epoch;
       progress.note(fmt::format("loss {:.3f}  validation AUC {:.3f}", loss, last_validation_auc_));
       progress.advance();
-      if (watch.seconds() - saved_at > 20 && epoch < config_.mil_epochs) {
+      if (watch.seconds() - saved_at >= config_.checkpoint_seconds && epoch < config_.mil_epochs) {
         save(optimizer, epoch, watch.seconds());
         saved_at = watch.seconds();
       }

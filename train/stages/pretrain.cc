@@ -15,8 +15,6 @@
 namespace mt::train {
 namespace {
 
-constexpr int64_t kStepsPerCheckpoint = 25;
-
 /// All patches of the training slides, in passes: each pass is a fresh permutation.
 std::vector<std::vector<PatchId>> draw_batches(const RunContext& context, int64_t first_step) {
   std::vector<PatchId> all;
@@ -54,6 +52,7 @@ StepRecord simclr(RunContext& context, Encoder& encoder, const std::string& step
     seconds_before = checkpoint->seconds;
   }
   const Stopwatch watch(seconds_before);
+  double saved_at = watch.seconds();
   const AugmentPolicy policy = view_policy(config);
   const ContrastiveRecipe recipe = ContrastiveRecipe::simclr(config.pretrain_temperature);
   Progress progress("pretrain (SimCLR)", config.pretrain_steps, "steps");
@@ -83,8 +82,9 @@ StepRecord simclr(RunContext& context, Encoder& encoder, const std::string& step
     progress.note(fmt::format("loss {:.3f}", loss));
     progress.advance();
     context.folder.log("pretrain_step", JsonObject().add("step", step).add("loss", loss));
-    if (step % kStepsPerCheckpoint == 0 && step < config.pretrain_steps) {
+    if (watch.seconds() - saved_at >= config.checkpoint_seconds && step < config.pretrain_steps) {
       context.folder.save_checkpoint(step_name, optimizer.checkpoint(), {}, watch.seconds());
+      saved_at = watch.seconds();
     }
   }
   StepRecord record;

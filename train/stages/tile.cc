@@ -42,10 +42,10 @@ std::vector<SlideTiles> tile_slides(Dataset& dataset, const Config& config, RunF
       } else if (shard.has(index)) {
         try {
           tiles[index] = make_tiles(record, *open_slide(record, config), config);
-          write_tiles(file, tiles[index]);
         } catch (const Error& error) {
           problems[index] = error.what();
         }
+        if (problems[index].empty()) write_tiles(file, tiles[index]);  // a full disk is no bad slide
       }
       const std::lock_guard lock(mutex);
       progress.advance();
