@@ -11,6 +11,7 @@
 #include "train/interrupt.h"
 #include "train/predictor.h"
 #include "train/version.h"
+#include "train/wait_policy.h"
 #include "wsi/png.h"
 
 namespace mt::train {
@@ -63,6 +64,7 @@ int run(const Options& options) {
 }  // namespace mt::train
 
 int main(int argc, char** argv) {
+  mt::train::wait_without_spinning(argv);
   mt::train::Options options;
   CLI::App app("Applies a finished run to slides.", "predict");
   app.set_version_flag("--version", std::string("microtome ") + mt::train::kVersion);

@@ -16,6 +16,7 @@
 #include "train/report/report.h"
 #include "train/rounds.h"
 #include "train/stages/stages.h"
+#include "train/wait_policy.h"
 #include "wsi/phantom/dataset.h"
 
 namespace mt::train {
@@ -113,6 +114,7 @@ void run(const Config& config) {
 }  // namespace mt::train
 
 int main(int argc, char** argv) {
+  mt::train::wait_without_spinning(argv);
   try {
     mt::train::catch_interrupts();
     const auto config = mt::train::parse_train_options(argc, argv);
