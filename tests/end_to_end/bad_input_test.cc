@@ -42,6 +42,20 @@ fs::path write_truncated(const TemporaryFolder& folder, const std::string& name)
   return path;
 }
 
+constexpr bool is_sanitized() {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  return true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+  return true;
+#else
+  return false;
+#endif
+#else
+  return false;
+#endif
+}
+
 /// The encoder that --preset tiny makes, or one of another depth.
 ResNet tiny_encoder(int depth) {
   ResNetConfig config;
@@ -283,6 +297,7 @@ TEST_F(BadRunFolder, AFullDiskCostsNothing) {
 }
 
 TEST_F(BadRunFolder, OutOfMemoryIsSaid) {
+  if (is_sanitized()) GTEST_SKIP() << "sanitizers reserve more address space than this test allows";
   ProgramOptions small;
   small.address_space = uint64_t{2} << 30;
   small.environment = {{"OMP_NUM_THREADS", "1"}};
