@@ -126,6 +126,7 @@ TEST(TinyRun, KilledAtFiveMomentsAndRestartedItEndsTheSame) {
   const auto last = train(arguments);
   ASSERT_EQ(last.exit_code, 0) << last.str();
   expect_same_results(result_of(run), result_of(reference_run()));
+  EXPECT_EQ(text_of(run + "/log.jsonl"), text_of(reference_run() + "/log.jsonl"));
 }
 
 TEST(TinyRun, KilledRightAfterACheckpointOfEachStageItEndsTheSame) {
@@ -145,6 +146,18 @@ TEST(TinyRun, KilledRightAfterACheckpointOfEachStageItEndsTheSame) {
   const auto last = train(arguments);
   ASSERT_EQ(last.exit_code, 0) << last.str();
   expect_same_results(result_of(run), result_of(reference_run()));
+  EXPECT_EQ(text_of(run + "/log.jsonl"), text_of(reference_run() + "/log.jsonl"));
+}
+
+TEST(TinyRun, CtrlCSaysHowToGoOn) {
+  const TemporaryFolder folder;
+  const Arguments arguments = tiny_run(folder / "run", {"--method", "mil"});
+  ProgramOptions options;
+  options.kill_signal = SIGINT;
+  options.kill_when = [&](double) { return fs::exists(folder / "run/tiles"); };
+  expect_error(train(arguments, options), 130, {"interrupted", "run the same command again"});
+  EXPECT_FALSE(fs::exists(folder / "run/result.json"));
+  EXPECT_EQ(train(arguments).exit_code, 0);
 }
 
 TEST(TinyRun, PredictGivesTheScoresOfTheResult) {

@@ -92,17 +92,20 @@ ProgramResult run_program(const std::vector<std::string>& command, const Program
   check(child > 0, "{}: fork failed: {}", command[0], std::strerror(errno));
 
   ProgramResult result;
-  bool is_killed = false;
+  bool is_signalled = false;
   int status = 0;
   while (true) {
     const pid_t ended = waitpid(child, &status, WNOHANG);
     check(ended >= 0, "{}: waitpid failed: {}", command[0], std::strerror(errno));
     result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     if (ended == child) break;
-    if (!is_killed) {
-      result.timed_out = result.seconds > options.timeout;
-      is_killed = result.timed_out || (options.kill_when && options.kill_when(result.seconds));
-      if (is_killed) kill(child, SIGKILL);
+    if (!is_signalled && options.kill_when && options.kill_when(result.seconds)) {
+      is_signalled = true;
+      kill(child, options.kill_signal);
+    }
+    if (!result.timed_out && result.seconds > options.timeout) {
+      result.timed_out = true;
+      kill(child, SIGKILL);
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }

@@ -1,6 +1,7 @@
 #pragma once
 // Runs one of our programs as a child process, as a person would.
 
+#include <csignal>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -15,9 +16,10 @@ struct ProgramOptions {
   /// Writing beyond this size of a file fails, as on a full disk (EFBIG in place of ENOSPC).
   std::optional<uint64_t> file_bytes;
   std::optional<uint64_t> address_space;  // bytes of virtual memory
-  /// Asked about every millisecond with the seconds since the start; true sends SIGKILL.
+  /// Asked about every millisecond with the seconds since the start; the first true sends `kill_signal`.
   std::function<bool(double)> kill_when;
-  double timeout = 300;  // seconds; then it is killed and `timed_out` set
+  int kill_signal = SIGKILL;
+  double timeout = 300;  // seconds; then it gets SIGKILL and `timed_out` is set
 };
 
 struct ProgramResult {
