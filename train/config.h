@@ -63,6 +63,7 @@ struct Config {
   double view_jitter = 0.8;
   double view_blur = 0.5;
   double view_stain = 0;
+  bool view_turns = false;
 
   // Recipe: MIL.
   int64_t mil_epochs = 350;

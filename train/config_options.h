@@ -113,6 +113,7 @@ void visit_options(C& c, Visitor&& visit) {
   visit(OptionText{"view-blur", group, "chance of Gaussian blur"}, c.view_blur);
   visit(OptionText{"view-stain", group, "strength of stain jitter in optical density (0: none)"},
         c.view_stain);
+  visit(OptionText{"view-turns", group, "vertical flips and quarter turns: tissue has no up"}, c.view_turns);
 
   group = "Recipe: MIL (a preset sets these)";
   visit(OptionText{"mil-epochs", group, "epochs; one is min(positive, negative) pairs of bags"},

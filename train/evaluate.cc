@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "models/weights.h"
 #include "tensor/check.h"
@@ -224,11 +225,17 @@ void evaluate(const RunContext& context, const std::vector<std::string>& round_f
   const std::optional<TissueTypes> types = TissueTypes::load(root);
   for (std::size_t r = 0; r < round_folders.size(); ++r) {
     RoundResult& round = variant.rounds[r];
-    const StepRecord& record = context.folder.record("mil " + round_folders[r]);
     round.round = static_cast<int64_t>(r);
-    round.validation_auc = record.numbers.at("validation_auc");
-    round.validation_loss = record.numbers.at("validation_loss");
-    if (!context.tiles.empty()) describe_mining(context, round_folders[r], variant.method, types, round);
+    const bool has_model = context.folder.done("mil " + round_folders[r]);  // not after a rolled-back round
+    if (has_model) {
+      const StepRecord& record = context.folder.record("mil " + round_folders[r]);
+      round.validation_auc = record.numbers.at("validation_auc");
+      round.validation_loss = record.numbers.at("validation_loss");
+    } else {
+      round.validation_auc = round.validation_loss = std::numeric_limits<double>::quiet_NaN();
+    }
+    if (has_model && !context.tiles.empty())
+      describe_mining(context, round_folders[r], variant.method, types, round);
     const std::string finetuning = "finetune " + round_folders[r];
     if (!context.folder.done(finetuning)) continue;
     const StepRecord& tuned = context.folder.record(finetuning);

@@ -62,14 +62,16 @@ VariantResult run_variant(RunContext& context, const std::string& method, bool r
           optimizer, folders[static_cast<std::size_t>(variant.selected_round)] + "/label_scores.safetensors",
           folder,    round};
       finetune(context, task);
+      folders.push_back(folder);
+      variant.rounds.emplace_back();
       encoder = context.folder.file(folder + "/encoder.safetensors");
       optimizer = context.folder.file(folder + "/optimizer.safetensors");
+      // A round that was rolled back has the encoder of the round before: there is nothing new to embed.
+      if (context.folder.record("finetune " + folder).numbers.at("collapsed") != 0) continue;
       const std::string features = variant.name + "/" + std::to_string(round);
       if (!context.folder.done("mil " + folder)) embed(context, encoder, "features/" + features);
       train_mil(context, {"features/" + features, folder, ranking, static_cast<uint64_t>(round),
                           mil_label(method, ranking, round)});
-      folders.push_back(folder);
-      variant.rounds.emplace_back();
       const GateInput now = gate_input(context, folder);
       const bool accepted = passes_gate(config.gate, best, now, labels, config.seed);
       variant.rounds.back().accepted = accepted;
@@ -128,12 +130,13 @@ RunResult run_method(RunContext& context) {
     if (config.ablation) std::printf("%s\n", variant_name(choice.method, choice.ranking).c_str());
     result.variants.push_back(run_variant(context, choice.method, choice.ranking, initial));
   }
-  for (const auto& [name, record] : context.folder.records()) {
+  for (const auto& entry : context.folder.records()) {
+    const StepRecord& record = entry.second;
     const auto number = [&](const char* key) {
       const auto found = record.numbers.find(key);
       return found == record.numbers.end() ? int64_t{0} : static_cast<int64_t>(found->second);
     };
-    result.stages.push_back({name, record.seconds, number("updates"), number("images")});
+    result.stages.push_back({entry.first, record.seconds, number("updates"), number("images")});
   }
   return result;
 }

@@ -13,6 +13,10 @@ AugmentPolicy view_policy(const Config& config) {
   policy.brightness = policy.contrast = policy.saturation = strength;
   policy.hue = strength / 4;
   policy.blur_chance = static_cast<float>(config.view_blur);
+  if (config.view_turns) {
+    policy.flip_vertical_chance = 0.5F;
+    policy.quarter_turns = true;
+  }
   if (config.view_stain > 0) {
     policy.stain_jitter_chance = 0.8F;
     policy.stain_strength = static_cast<float>(config.view_stain);

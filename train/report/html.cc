@@ -1,5 +1,7 @@
 #include "train/report/html.h"
 
+#include <cmath>
+
 #include <fmt/format.h>
 
 #include "tensor/check.h"
@@ -35,7 +37,7 @@ std::string escape_html(std::string_view text) {
 }
 
 std::string three_decimals(double value) {
-  return fmt::format("{:.3f}", value);
+  return std::isnan(value) ? "–" : fmt::format("{:.3f}", value);
 }
 
 std::string grouped_number(int64_t value) {

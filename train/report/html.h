@@ -14,7 +14,7 @@ namespace mt::train {
 /// Text that may stand between tags and in quoted attributes; control characters become spaces.
 std::string escape_html(std::string_view text);
 
-/// "0.889"; three decimals.
+/// "0.889"; three decimals; a dash for NaN.
 std::string three_decimals(double value);
 /// "12,345"
 std::string grouped_number(int64_t value);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -40,6 +41,15 @@ std::vector<std::vector<PatchId>> draw_batches(const RunContext& context, int64_
   return in_batches(sequence, batch);
 }
 
+/// Linear warm-up over the first tenth of the steps (Adam's first steps are large, and a contrastive loss
+/// that falls into its flat point ln(2B − 1) stays there), then cosine to 0.
+double learning_rate(const Config& config, int64_t step) {
+  const auto total = static_cast<double>(config.pretrain_steps);
+  const double warm = std::min(1.0, static_cast<double>(step + 1) / std::max(1.0, total / 10));
+  return config.pretrain_lr * warm * 0.5 *
+         (1 + std::cos(std::numbers::pi * static_cast<double>(step) / total));
+}
+
 StepRecord simclr(RunContext& context, Encoder& encoder, const std::string& step_name) {
   const Config& config = context.config;
   ParameterArena arena(encoder.network->parameters());
@@ -59,7 +69,6 @@ StepRecord simclr(RunContext& context, Encoder& encoder, const std::string& step
   progress.start_at(step);
   PatchPipeline pipeline(context.patches, draw_batches(context, step));
   PatchPipeline::Batch batch;
-  double loss_sum = 0;
   while (pipeline.next(batch)) {
     check_interrupted();
     const std::vector<uint8_t> views =
@@ -75,10 +84,8 @@ StepRecord simclr(RunContext& context, Encoder& encoder, const std::string& step
               Variable(encoder.input(views.data() + begin * side * side * 3, end - begin, side)));
         },
         [&](const Variable& z) { return contrastive_loss(z, rows, recipe).total; });
-    const double position = static_cast<double>(step) / static_cast<double>(config.pretrain_steps);
-    optimizer.step(config.pretrain_lr * 0.5 * (1 + std::cos(std::numbers::pi * position)));
+    optimizer.step(learning_rate(config, step));
     ++step;
-    loss_sum += loss;
     progress.note(fmt::format("loss {:.3f}", loss));
     progress.advance();
     context.folder.log("pretrain_step", JsonObject().add("step", step).add("loss", loss));

@@ -139,7 +139,7 @@ void write_slide(const PlannedSlide& planned, const Layout& layout, const Phanto
 /// What a folder was made with; the layout is not in it, for it does not change the slides.
 std::string settings_csv(const PhantomSetOptions& options) {
   return fmt::format(
-      "key,value\nrecipe,1\nseed,{}\ntrain_slides,{}\nvalidation_slides,{}\ntest_slides,{}\ndifficulty,{}"
+      "key,value\nrecipe,2\nseed,{}\ntrain_slides,{}\nvalidation_slides,{}\ntest_slides,{}\ndifficulty,{}"
       "\ndialect,{}\n"
       "layout,{}\n",
       options.seed, options.train_slides, options.validation_slides, options.test_slides,

@@ -56,7 +56,7 @@ struct GeometryOptions {
   float height_um = 640.0F;
   float tissue_um2 = 60 * 64.0F * 64.0F;
   float tumour_share = 0.0F;      // of the tissue; 0 = normal slide
-  float region_size_um = 130.0F;  // mean diameter of a region
+  float region_size_um = 200.0F;  // mean diameter of a region
 };
 
 /// All fields are positive inside and zero on the outline.
