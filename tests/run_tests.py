@@ -10,32 +10,48 @@ import time
 from pathlib import Path
 
 
+def skip_reasons(output):
+    """Reason by test name: GoogleTest prints `FILE:LINE: Skipped`, the reason, then `[  SKIPPED ] NAME`."""
+    reasons, waiting, lines = {}, "", []
+    for line in output.splitlines():
+        if line.endswith(": Skipped"):
+            waiting, lines = "reason", []
+        elif line.startswith("[  SKIPPED ] "):
+            reasons[line[13:].split(" (")[0].split(",")[0]] = " ".join(lines)
+            waiting = ""
+        elif waiting:
+            lines.append(line.strip())
+    return reasons
+
+
 def run(program, extra):
     """Returns (passed, failed names, skipped (name, reason)) of one program."""
     with tempfile.NamedTemporaryFile(suffix=".json") as report:
         started = time.time()
-        process = subprocess.run([str(program), f"--gtest_output=json:{report.name}", "--gtest_brief=1", *extra],
-                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-                                 env={**os.environ, "GTEST_COLOR": "no"})
+        environment = {**os.environ, "GTEST_COLOR": "no"}
+        environment.setdefault("GOMP_SPINCOUNT", "2000")  # waiting threads leave the processor to others
+        process = subprocess.run([str(program), f"--gtest_output=json:{report.name}", *extra],
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment)
         seconds = time.time() - started
         text = Path(report.name).read_text()
         results = json.loads(text) if text else None
     if results is None:  # crashed: no report was written
-        print(process.stdout)
+        print(process.stdout[-20000:])
         return 0, [f"{program.name} (crashed with exit code {process.returncode})"], []
     passed, failed, skipped = 0, [], []
+    reasons = skip_reasons(process.stdout)
     for suite in results["testsuites"]:
         for test in suite["testsuite"]:
             name = f'{suite["name"]}.{test["name"]}'
             if test.get("failures"):
                 failed.append(name)
             elif test["result"] == "SKIPPED":
-                reason = test.get("skipped", [{}])[0].get("message", "")
-                skipped.append((name, " ".join(line.strip() for line in reason.splitlines()[1:])))
+                skipped.append((name, reasons.get(name, "")))
             elif test["result"] == "COMPLETED":
                 passed += 1
     if failed or process.returncode != 0:
-        print(process.stdout)
+        noise = ("[ RUN      ]", "[       OK ]", "[----------]", "[==========]")
+        print("\n".join(line for line in process.stdout.splitlines() if not line.startswith(noise)))
     if process.returncode != 0 and not failed:
         failed.append(f"{program.name} (exit code {process.returncode})")
     print(f"  {program.name:24} {passed} passed, {len(failed)} failed, {len(skipped)} skipped   {seconds:.1f} s", flush=True)

@@ -1,5 +1,6 @@
 #pragma once
-// Working memory that a thread keeps between calls, so that a kernel does not ask the system for pages each time.
+// Working memory that a thread keeps between calls, so that a kernel does not ask the system for pages each
+// time.
 
 #include <cstddef>
 #include <cstdint>
@@ -17,7 +18,7 @@ class Scratch {
     if (floats > size_) {
       memory_.reset();
       size_ = 0;
-      memory_.reset(static_cast<float*>(::operator new(floats * sizeof(float), std::align_val_t{64})));
+      memory_.reset(static_cast<float*>(::operator new (floats * sizeof(float), std::align_val_t{64})));
       size_ = floats;
     }
     return memory_.get();
@@ -25,7 +26,7 @@ class Scratch {
 
  private:
   struct Free {
-    void operator()(float* memory) const { ::operator delete(memory, std::align_val_t{64}); }
+    void operator()(float* memory) const { ::operator delete (memory, std::align_val_t{64}); }
   };
   std::unique_ptr<float, Free> memory_;
   std::size_t size_ = 0;

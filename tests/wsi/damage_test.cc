@@ -70,8 +70,8 @@ TEST(DamageTest, TruncationAnywhereIsAnError) {
     ASSERT_TRUE(survives(path));
     const std::vector<uint8_t> bytes = file_bytes(path);
     const auto cut = temporary_path("cut");
-    // Every length near both ends, and every 53rd between. libtiff writes the directory last, so even one byte
-    // matters.
+    // Every length near both ends, and every 53rd between. libtiff writes the directory last, so even one
+    // byte matters.
     for (std::size_t length = 0; length < bytes.size();
          length += (length < 64 || length + 64 > bytes.size()) ? 1 : 53) {
       write_bytes(cut, {bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(length)});
