@@ -41,8 +41,13 @@ verify-tsan:
 	@ninja -C build-tsan --quiet
 	@scripts/with_archer.sh python3 tests/run_tests.py build-tsan
 
+# Further programs, where oneDNN and OpenSlide are installed: bench/conv_vs_onednn, bench/slide_reads.
 bench: all
-	@python3 bench/run_bench.py $(BUILD)
+	@scripts/setup.sh bench
+	@meson setup $(BUILD) --reconfigure >/dev/null
+	@ninja -C $(BUILD) --quiet bench/kernels_bench bench/conv_vs_onednn bench/slide_reads
+	@$(BUILD)/bench/kernels_bench
+	@$(BUILD)/bench/conv_vs_onednn
 
 format:
 	@scripts/setup.sh lint
