@@ -137,7 +137,8 @@ __global__ void write_local(float* out, int n) {
 
 TEST(SimtMemoryDeathTest, LocalArrayOnTheStackOfAFiber) {
   const Floats out(4);
-  EXPECT_DEATH(launch<write_local<false>>(1, 4, 0, nullptr, out.data(), 9), "stack-buffer-overflow|insufficient space");
+  EXPECT_DEATH(launch<write_local<false>>(1, 4, 0, nullptr, out.data(), 9),
+               "stack-buffer-overflow|insufficient space");
   launch<write_local<true>>(1, 4, 0, nullptr, out.data(), 9);
   EXPECT_EQ(out.data()[0], 1);
 }
