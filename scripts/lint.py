@@ -3,6 +3,7 @@
 source of the product (tests and benchmarks are read by the compiler's warnings only, to keep this under ten minutes). Usage: lint.py BUILD"""
 import json
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -15,13 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def forbidden_words():
     found = []
-    words = ("TODO", "FIX" + "ME", "XX" + "X", "HACK")
+    # Whole words: the template of mkdtemp ends in a row of the same letter.
+    unfinished = re.compile(r"\b(?:TO" + "DO|FIX" + "ME|XX" + r"X|HA" + r"CK)\b")
     listed = subprocess.run(["git", "ls-files", "*.h", "*.cc", "*.cu", "*.py", "*.sh"], cwd=ROOT, capture_output=True, text=True)
     for name in listed.stdout.split():
         if name == "scripts/lint.py":
             continue
         for number, line in enumerate((ROOT / name).read_text().splitlines(), 1):
-            if any(word in line for word in words):
+            if unfinished.search(line):
                 found.append(f"{name}:{number}: unfinished work is named in an issue, not in the code")
     return found
 
