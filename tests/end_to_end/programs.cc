@@ -29,6 +29,10 @@ ProgramResult predict(const Arguments& arguments, const ProgramOptions& options)
   return run(MT_PREDICT, arguments, options);
 }
 
+ProgramResult slide(const Arguments& arguments, const ProgramOptions& options) {
+  return run(MT_SLIDE, arguments, options);
+}
+
 const fs::path& phantom_set() {
   static const TemporaryFolder folder;
   static const fs::path path = [] {

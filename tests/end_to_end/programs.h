@@ -15,6 +15,7 @@ using Arguments = std::vector<std::string>;
 
 ProgramResult train(const Arguments& arguments, const ProgramOptions& options = {});
 ProgramResult predict(const Arguments& arguments, const ProgramOptions& options = {});
+ProgramResult slide(const Arguments& arguments, const ProgramOptions& options = {});
 
 /// The folder of the phantom set, in the official layout: what `--data phantom --preset tiny` writes. Made at
 /// the first call, removed at the end of the program.

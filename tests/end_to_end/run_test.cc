@@ -209,26 +209,5 @@ TEST(TinyRun, ShardsFillOneRunFolder) {
   expect_same_results(result_of(folder / "parts"), result_of(folder / "whole"));
 }
 
-TEST(TinyRun, ARealSlideIsTiledAndPredicted) {
-  const char* slides = std::getenv("MICROTOME_TEST_SLIDES");
-  if (slides == nullptr) GTEST_SKIP() << "MICROTOME_TEST_SLIDES does not name a folder of real slides";
-  const fs::path slide = fs::path(slides) / "CMU-1-Small-Region.svs";
-  if (!fs::exists(slide)) GTEST_SKIP() << "CMU-1-Small-Region.svs is not in MICROTOME_TEST_SLIDES";
-  const TemporaryFolder folder;
-  const auto trained =
-      train({"--data", write_csv(folder, csv_slides(1)), "--preset", "tiny", "--method", "mil", "--pretrain",
-             "none", "--mpp", "0.5", "--patch", "128", "--run", folder / "run"});
-  ASSERT_EQ(trained.exit_code, 0) << trained.str();
-  const auto result = predict({"--run", folder / "run", "--out", folder / "out", slide.string()});
-  ASSERT_EQ(result.exit_code, 0) << result.str();
-  const train::SlideFeatures features = train::read_features(folder / "out/CMU-1-Small-Region.h5");
-  // 2220 x 2967 pixels at 0.499 um hold 17 x 23 whole patches of 64 um; more than a third of it is tissue.
-  EXPECT_GT(features.features.dim(0), 130);
-  EXPECT_LE(features.features.dim(0), 17 * 23);
-  ASSERT_TRUE(features.attributes.patch_size_level0.has_value());
-  EXPECT_EQ(*features.attributes.patch_size_level0, 128);
-  EXPECT_TRUE(fs::exists(folder / "out/CMU-1-Small-Region_heatmap.png"));
-}
-
 }  // namespace
 }  // namespace mt::end_to_end
