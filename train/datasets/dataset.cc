@@ -110,11 +110,24 @@ void join_splits(Dataset& dataset, const fs::path& csv) {
   }
   dataset.slides = std::move(kept);
   if (left_out != 0)
-    dataset.notes.push_back(
-        fmt::format("{} slides are in no split of {} and are left out", left_out, csv.string()));
+    dataset.notes.push_back(fmt::format(
+        "{} in no split of {} and left out",
+        left_out == 1 ? std::string("1 slide is") : fmt::format("{} slides are", left_out), csv.string()));
   for (const auto& [name, split] : split_of) {
     dataset.problems.push_back(fmt::format("{}: slide {} is in split {}, but there is no file of it",
                                            csv.string(), name, name_of(split)));
+  }
+}
+
+void note_divided_cases(Dataset& dataset) {
+  std::map<std::string, std::set<Split>> splits_of;
+  for (const auto& slide : dataset.slides) splits_of[slide.case_id].insert(slide.split);
+  for (const auto& [name, splits] : splits_of) {
+    if (splits.size() < 2) continue;
+    std::string list;
+    for (const Split split : splits) list += (list.empty() ? "" : " and ") + std::string(name_of(split));
+    dataset.notes.push_back(
+        fmt::format("case {} has slides in {}: figures on unseen slides will look too good", name, list));
   }
 }
 
@@ -171,9 +184,11 @@ Dataset load_dataset(const Config& config, const fs::path& phantom_root) {
     join_splits(dataset, root / "phantom/splits.csv");
   } else if (dataset.name != "csv with splits") {
     split_by_case(dataset, config.seed, camelyon || config.data == "phantom");
-    dataset.notes.push_back(
-        "no split is given: a fifth of the training cases of each class validates (see --splits)");
+    dataset.notes.push_back(fmt::format(
+        "no split is given: a fifth of the training cases of each class validates (see --splits{})",
+        camelyon ? "; the paper's is train/datasets/splits/camelyon16_paper.csv" : ""));
   }
+  note_divided_cases(dataset);
   check_classes(dataset);
   return dataset;
 }

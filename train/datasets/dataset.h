@@ -48,9 +48,11 @@ Dataset load_camelyon16(const std::filesystem::path& root);
 Dataset load_slide_csv(const std::filesystem::path& csv, const std::filesystem::path& root);
 /// Replaces labels and case ids by those of a CLAM label CSV (case_id,slide_id,label).
 void join_labels(Dataset& dataset, const std::filesystem::path& csv);
-/// Sets splits from a CSV with columns train,val,test that list slide names; other slides are left out with a
-/// note.
+/// Sets splits from a CSV with columns train,val,test that list slide names (CLAM's splits_i.csv; further
+/// columns are ignored); other slides are left out with a note.
 void join_splits(Dataset& dataset, const std::filesystem::path& csv);
+/// Notes every case whose slides are in more than one split.
+void note_divided_cases(Dataset& dataset);
 /// Where no split is known: of the slides that are not test, a fifth of the cases of each class becomes
 /// validation; where there is no test slide either, a quarter of all cases becomes test first. Keyed by seed
 /// and case, not by order.
