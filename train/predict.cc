@@ -6,6 +6,7 @@
 #include <new>
 
 #include "tensor/check.h"
+#include "tensor/io/atomic_file.h"
 #include "tensor/parallel.h"
 #include "train/features.h"
 #include "train/interrupt.h"
@@ -22,13 +23,15 @@ struct Options {
   std::string variant;
   std::string out = ".";
   double mpp_override = 0;
+  float region_score = 0.5F;
   int threads = 0;
   std::vector<std::string> slides;
 };
 
 constexpr const char* kFooter = R"(
 For every slide: a line with its score and predicted class, OUT/SLIDE.h5 (features, coordinates, instance_scores) and
-OUT/SLIDE_heatmap.png. A slide that cannot be read costs one error line; the others go on, and the exit code is 1.
+OUT/SLIDE_heatmap.png, and the regions of patches that score --region-score and more as OUT/SLIDE.geojson for QuPath and
+OUT/SLIDE.xml for ASAP. A slide that cannot be read costs one error line; the others go on, and the exit code is 1.
 
 Example:
   predict --run runs/demo --out predictions runs/demo/phantom/testing/images/test_001.tif)";
@@ -43,9 +46,12 @@ int run(const Options& options) {
   for (const std::string& slide : options.slides) {
     check_interrupted();
     try {
-      const Prediction prediction = predictor.predict(slide);
-      write_features((out / (prediction.slide_id + ".h5")).string(), prediction.features);
-      wsi::write_png((out / (prediction.slide_id + "_heatmap.png")).string(), prediction.heatmap);
+      const Prediction prediction = predictor.predict(slide, options.region_score);
+      const std::string base = (out / prediction.slide_id).string();
+      write_features(base + ".h5", prediction.features);
+      wsi::write_png(base + "_heatmap.png", prediction.heatmap);
+      write_file(base + ".geojson", wsi::to_geojson(prediction.regions));
+      write_file(base + ".xml", wsi::to_asap(prediction.regions));
       std::printf("%-28s %8.6f %10.6f %-8s %8lld\n", prediction.slide_id.c_str(), prediction.score,
                   prediction.threshold, prediction.is_positive ? "tumour" : "normal",
                   static_cast<long long>(prediction.features.features.dim(0)));
@@ -75,6 +81,9 @@ int main(int argc, char** argv) {
   app.add_option("--mpp-override", options.mpp_override,
                  "micrometres per level-0 pixel, for slides that do not say it (0: none)")
       ->capture_default_str();
+  app.add_option("--region-score", options.region_score, "least instance score of a patch in a region")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1.0));
   app.add_option("--threads", options.threads, "threads (0: all cores)")->capture_default_str();
   app.add_option("SLIDE", options.slides, "slides")->required();
   try {

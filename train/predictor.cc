@@ -14,6 +14,7 @@
 #include "train/rounds.h"
 #include "train/stages/stages.h"
 #include "wsi/heatmap.h"
+#include "wsi/regions.h"
 
 namespace mt::train {
 namespace {
@@ -95,7 +96,7 @@ Predictor::Predictor(const fs::path& run, const std::string& variant, double mpp
   threshold_ = std::strtod(threshold->second.c_str(), nullptr);
 }
 
-Prediction Predictor::predict(const fs::path& path) const {
+Prediction Predictor::predict(const fs::path& path, float region_score) const {
   Dataset dataset;
   SlideRecord record;
   record.id = record.case_id = path.stem().string();
@@ -126,6 +127,8 @@ Prediction Predictor::predict(const fs::path& path) const {
   }
   wsi::draw_heatmap(prediction.heatmap, {prediction.heatmap, slide->levels().front()}, places,
                     tiles[0].patch_level0);
+  prediction.regions = wsi::Annotations(
+      wsi::trace_regions(places, tiles[0].patch_level0, tiles[0].patch_level0, region_score));
   return prediction;
 }
 

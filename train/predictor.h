@@ -11,6 +11,7 @@
 #include "train/encoder.h"
 #include "train/features.h"
 #include "train/tiles.h"
+#include "wsi/annotation.h"
 #include "wsi/image.h"
 
 namespace mt::train {
@@ -20,8 +21,9 @@ struct Prediction {
   double score = 0;          // sigmoid of the bag logit
   bool is_positive = false;  // score at or above the threshold that was chosen on validation
   double threshold = 0;
-  SlideFeatures features;  // with coordinates, and instances "instance_scores"
-  wsi::RgbImage heatmap;   // instance scores over a thumbnail
+  SlideFeatures features;    // with coordinates, and instances "instance_scores"
+  wsi::RgbImage heatmap;     // instance scores over a thumbnail
+  wsi::Annotations regions;  // where instance scores are high
 };
 
 /// Encoder, MIL model and threshold of one variant of a run at its selected round.
@@ -31,8 +33,9 @@ class Predictor {
   /// naming what is missing in the folder.
   Predictor(const std::filesystem::path& run, const std::string& variant, double mpp_override);
 
-  /// Tiles, embeds and scores one slide. Throws Error naming the slide.
-  Prediction predict(const std::filesystem::path& slide) const;
+  /// Tiles, embeds and scores one slide; patches that score `region_score` and more make its regions. Throws
+  /// Error naming the slide.
+  Prediction predict(const std::filesystem::path& slide, float region_score) const;
   const std::string& variant() const { return variant_; }
 
  private:

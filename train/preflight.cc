@@ -45,7 +45,7 @@ SlideFacts examine(const SlideRecord& record, const Config& config) {
     const auto& level0 = slide->levels().front();
     facts.area_um2 =
         static_cast<double>(level0.width) * static_cast<double>(level0.height) * facts.mpp * facts.mpp;
-    if (!record.annotation.empty()) wsi::read_asap(record.annotation);
+    if (!record.annotation.empty()) wsi::read_annotations(record.annotation);
   } catch (const Error& error) {
     facts.problem = error.what();
   }

@@ -64,7 +64,7 @@ SlideTiles make_tiles(const SlideRecord& record, const wsi::Slide& slide, const 
   if (record.label == 0) {
     tiles.tumour.assign(tiling.tiles.size(), 0.0F);
   } else if (!record.annotation.empty() && record.annotation_is_complete) {
-    const wsi::Annotations annotations = wsi::read_asap(record.annotation);
+    const wsi::Annotations annotations = wsi::read_annotations(record.annotation);
     for (const wsi::Tile& tile : tiling.tiles) {
       tiles.tumour.push_back(static_cast<float>(annotations.coverage(
           static_cast<double>(tile.x_level0), static_cast<double>(tile.y_level0), tiling.patch_level0)));

@@ -20,8 +20,11 @@ struct Edge {
 
 template <typename Body>
 void for_edges(const Polygon& polygon, const Body& body) {
-  const std::vector<Point>& points = polygon.points;
-  for (std::size_t i = 0; i < points.size(); ++i) body(Edge{points[i], points[(i + 1) % points.size()]});
+  const auto ring = [&](const std::vector<Point>& points) {
+    for (std::size_t i = 0; i < points.size(); ++i) body(Edge{points[i], points[(i + 1) % points.size()]});
+  };
+  ring(polygon.points);
+  for (const std::vector<Point>& hole : polygon.holes) ring(hole);
 }
 
 bool inside(const Polygon& polygon, double x, double y) {
@@ -63,6 +66,13 @@ SampleMask samples_inside(const Polygon& polygon, double x, double y, double siz
 }
 
 }  // namespace
+
+Annotations read_annotations(const std::filesystem::path& path,
+                             const std::vector<std::string>& tumour_groups) {
+  const std::filesystem::path ending = path.extension();
+  return ending == ".geojson" || ending == ".json" ? read_geojson(path, tumour_groups)
+                                                   : read_asap(path, tumour_groups);
+}
 
 Annotations::Annotations(std::vector<Polygon> polygons) : polygons_(std::move(polygons)) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();

@@ -13,27 +13,10 @@
 #include "tensor/check.h"
 #include "tensor/io/input_file.h"
 #include "wsi/annotation.h"
+#include "wsi/annotation_group.h"
 
 namespace mt::wsi {
 namespace {
-
-enum class Role { tumour, excluded, left_out, unknown };
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return result;
-}
-
-Role role_of(std::string_view group, const std::vector<std::string>& tumour_groups) {
-  const std::string name = lower(group);
-  const bool chosen = std::any_of(tumour_groups.begin(), tumour_groups.end(),
-                                  [&](const std::string& candidate) { return lower(candidate) == name; });
-  if (chosen || name == "tumor" || name == "tumour" || name == "_0" || name == "_1") return Role::tumour;
-  if (name.empty() || name == "_2" || name == "exclusion" || name == "none" || name == "normal")
-    return Role::excluded;
-  return tumour_groups.empty() ? Role::unknown : Role::left_out;
-}
 
 double coordinate(const pugi::xml_node& node, const char* axis, const std::string& where) {
   const char* text = node.attribute(axis).value();
@@ -55,6 +38,17 @@ std::vector<Point> read_points(const pugi::xml_node& annotation, const std::stri
                    [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<Point> points;
   for (const auto& [order, point] : ordered) points.push_back(point);
+  return points;
+}
+
+/// The outline and its holes as one line: from the first point into each hole, around it, and back.
+std::vector<Point> in_one_line(const Polygon& polygon) {
+  std::vector<Point> points = polygon.points;
+  for (const std::vector<Point>& hole : polygon.holes) {
+    points.push_back(polygon.points.front());
+    points.insert(points.end(), hole.begin(), hole.end());
+    points.push_back(hole.front());
+  }
   return points;
 }
 
@@ -98,16 +92,15 @@ Annotations read_asap(const std::filesystem::path& path, const std::vector<std::
     polygon.name = node.attribute("Name").value();
     polygon.group = node.attribute("PartOfGroup").value();
     const std::string where = fmt::format("{}: annotation \"{}\"", path.string(), polygon.name);
-    const std::string type = lower(node.attribute("Type").value());
+    const std::string type = lower_case(node.attribute("Type").value());
     if (type == "dot" || type == "pointset") continue;
-    const Role role = role_of(polygon.group, tumour_groups);
-    check(role != Role::unknown,
+    const AnnotationRole role = role_of(polygon.group, tumour_groups);
+    check(role != AnnotationRole::unknown,
           "{} is in group \"{}\"; known are Tumor, _0, _1 (tumour) and _2, Exclusion, None, Normal (not); "
-          "name the groups "
-          "that are tumour",
+          "name the groups that are tumour",
           where, polygon.group);
-    if (role == Role::left_out) continue;
-    polygon.excluded = role == Role::excluded;
+    if (role == AnnotationRole::left_out) continue;
+    polygon.excluded = role == AnnotationRole::excluded;
     polygon.points = read_points(node, where);
     check(polygon.points.size() >= 3, "{} has {} points; an outline needs three", where,
           polygon.points.size());
@@ -117,23 +110,23 @@ Annotations read_asap(const std::filesystem::path& path, const std::vector<std::
 }
 
 std::string to_asap(const Annotations& annotations) {
-  constexpr std::array<std::array<const char*, 2>, 2> kGroups = {
-      {{"Tumor", "#F4FA58"}, {"Exclusion", "#64FE2E"}}};
+  constexpr std::array<const char*, 2> kColours = {"#F4FA58", "#64FE2E"};
   std::string xml = "<?xml version=\"1.0\"?>\n<ASAP_Annotations>\n\t<Annotations>\n";
   std::array<std::string, 2> groups;  // of tumour, of excluded areas
   std::size_t number = 0;
   for (const Polygon& polygon : annotations.polygons()) {
     const std::size_t kind = polygon.excluded ? 1 : 0;
-    const std::string group = polygon.group.empty() ? kGroups[kind][0] : polygon.group;
+    const std::string group = group_of(polygon);
     if (groups[kind].empty()) groups[kind] = group;
     const std::string name = polygon.name.empty() ? fmt::format("Annotation {}", number) : polygon.name;
     xml += fmt::format(
         "\t\t<Annotation Name=\"{}\" Type=\"Polygon\" PartOfGroup=\"{}\" "
         "Color=\"{}\">\n\t\t\t<Coordinates>\n",
-        escaped(name), escaped(group), kGroups[kind][1]);
-    for (std::size_t i = 0; i < polygon.points.size(); ++i) {
-      xml += fmt::format("\t\t\t\t<Coordinate Order=\"{}\" X=\"{:.3f}\" Y=\"{:.3f}\" />\n", i,
-                         polygon.points[i].x, polygon.points[i].y);
+        escaped(name), escaped(group), kColours[kind]);
+    const std::vector<Point> points = in_one_line(polygon);
+    for (std::size_t i = 0; i < points.size(); ++i) {
+      xml += fmt::format("\t\t\t\t<Coordinate Order=\"{}\" X=\"{:.3f}\" Y=\"{:.3f}\" />\n", i, points[i].x,
+                         points[i].y);
     }
     xml += "\t\t\t</Coordinates>\n\t\t</Annotation>\n";
     ++number;
@@ -143,7 +136,7 @@ std::string to_asap(const Annotations& annotations) {
     if (groups[kind].empty()) continue;
     xml += fmt::format(
         "\t\t<Group Name=\"{}\" PartOfGroup=\"None\" Color=\"{}\">\n\t\t\t<Attributes />\n\t\t</Group>\n",
-        escaped(groups[kind]), kGroups[kind][1]);
+        escaped(groups[kind]), kColours[kind]);
   }
   return xml + "\t</AnnotationGroups>\n</ASAP_Annotations>\n";
 }

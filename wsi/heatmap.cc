@@ -111,13 +111,17 @@ void draw_heatmap(RgbImage& thumbnail, const ThumbnailScale& scale, std::span<co
 void draw_outlines(RgbImage& thumbnail, const ThumbnailScale& scale, const Annotations& annotations,
                    Colour colour, int width) {
   constexpr Colour kExcluded = {90, 90, 90};
-  for (const Polygon& polygon : annotations.polygons()) {
-    for (std::size_t i = 0; i < polygon.points.size(); ++i) {
-      const Point& a = polygon.points[i];
-      const Point& b = polygon.points[(i + 1) % polygon.points.size()];
+  const auto draw_ring = [&](const std::vector<Point>& points, Colour ring_colour) {
+    for (std::size_t i = 0; i < points.size(); ++i) {
+      const Point& a = points[i];
+      const Point& b = points[(i + 1) % points.size()];
       draw_line(thumbnail, {a.x * scale.x, a.y * scale.y}, {b.x * scale.x, b.y * scale.y}, width,
-                polygon.excluded ? kExcluded : colour);
+                ring_colour);
     }
+  };
+  for (const Polygon& polygon : annotations.polygons()) {
+    draw_ring(polygon.points, polygon.excluded ? kExcluded : colour);
+    for (const std::vector<Point>& hole : polygon.holes) draw_ring(hole, kExcluded);
   }
 }
 

@@ -11,6 +11,7 @@
 #include "tensor/rng.h"
 #include "tests/end_to_end/programs.h"
 #include "train/features.h"
+#include "wsi/annotation.h"
 #include "wsi/phantom/dataset.h"
 
 namespace mt::end_to_end {
@@ -174,6 +175,18 @@ TEST(TinyRun, PredictGivesTheScoresOfTheResult) {
   const train::SlideFeatures features = train::read_features(folder / ("out/" + id + ".h5"));
   ASSERT_EQ(features.coords.dim(0), features.features.dim(0));
   EXPECT_EQ(text_of(folder / ("out/" + id + "_heatmap.png")).substr(1, 3), "PNG");
+  // Regions: the middle of a patch is in one exactly when its instance score is 0.5 or more.
+  const auto geojson = wsi::read_annotations(folder / ("out/" + id + ".geojson"));
+  const auto asap = wsi::read_annotations(folder / ("out/" + id + ".xml"));
+  const double half = static_cast<double>(features.attributes.patch_size_level0.value_or(0)) / 2;
+  const auto coords = features.coords.span<int64_t>();
+  const auto scores = features.instances.at(0).second.span<float>();
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    const double x = static_cast<double>(coords[2 * i]) + half;
+    const double y = static_cast<double>(coords[2 * i + 1]) + half;
+    EXPECT_EQ(geojson.contains(x, y), scores[i] >= 0.5F) << i;
+    EXPECT_EQ(asap.contains(x, y), scores[i] >= 0.5F) << i;
+  }
 }
 
 TEST(TinyRun, GivenFeaturesTrainTheSameBagModel) {

@@ -19,7 +19,7 @@ struct SlideRecord {
   int label = -1;       // 1: tumour (positive), 0: normal; -1: not known yet
   std::string case_id;  // patient; equal to id where nothing better is known
   Split split = Split::train;
-  std::filesystem::path annotation;  // ASAP XML, or empty
+  std::filesystem::path annotation;  // ASAP XML or GeoJSON, or empty
   /// False where annotations are known to be incomplete: patches of the slide get no instance truth.
   bool annotation_is_complete = true;
 };

@@ -59,7 +59,7 @@ std::string picture(const wsi::RgbImage& image, const std::string& caption) {
 std::string truth_picture(const SlideRecord& record, wsi::RgbImage image, const wsi::ThumbnailScale& scale) {
   if (record.annotation.empty())
     return picture(image, record.label == 1 ? "truth: tumour, not outlined" : "truth: no tumour");
-  const wsi::Annotations outlines = wsi::read_asap(record.annotation);
+  const wsi::Annotations outlines = wsi::read_annotations(record.annotation);
   // Yellow on black is seen on every stain and by every eye.
   wsi::draw_outlines(image, scale, outlines, {0, 0, 0}, 4);
   wsi::draw_outlines(image, scale, outlines, {255, 225, 0}, 2);

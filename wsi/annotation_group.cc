@@ -1,0 +1,29 @@
+#include "wsi/annotation_group.h"
+
+#include <algorithm>
+
+namespace mt::wsi {
+
+AnnotationRole role_of(std::string_view group, const std::vector<std::string>& tumour_groups) {
+  const std::string name = lower_case(group);
+  const bool chosen = std::any_of(tumour_groups.begin(), tumour_groups.end(),
+                                  [&](const std::string& tumour) { return lower_case(tumour) == name; });
+  if (chosen || name == "tumor" || name == "tumour" || name == "_0" || name == "_1")
+    return AnnotationRole::tumour;
+  if (name.empty() || name == "_2" || name == "exclusion" || name == "none" || name == "normal")
+    return AnnotationRole::excluded;
+  return tumour_groups.empty() ? AnnotationRole::unknown : AnnotationRole::left_out;
+}
+
+std::string group_of(const Polygon& polygon) {
+  if (!polygon.group.empty()) return polygon.group;
+  return polygon.excluded ? "Exclusion" : "Tumor";
+}
+
+std::string lower_case(std::string_view text) {
+  std::string result(text);
+  for (char& c : result) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return result;
+}
+
+}  // namespace mt::wsi

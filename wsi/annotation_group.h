@@ -1,0 +1,23 @@
+#pragma once
+// What the name of an annotation's group says about tumour, for the readers and writers of annotations.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "wsi/annotation.h"
+
+namespace mt::wsi {
+
+enum class AnnotationRole { tumour, excluded, left_out, unknown };
+
+/// By the rules that read_asap() states; `tumour_groups` are further names of tumour.
+AnnotationRole role_of(std::string_view group, const std::vector<std::string>& tumour_groups);
+
+/// The polygon's group, or `Tumor` or `Exclusion` where it has none.
+std::string group_of(const Polygon& polygon);
+
+/// ASCII letters only.
+std::string lower_case(std::string_view text);
+
+}  // namespace mt::wsi

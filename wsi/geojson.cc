@@ -1,0 +1,169 @@
+// QuPath's GeoJSON (RFC 7946 with pixels in place of degrees): Features with a classification.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "tensor/check.h"
+#include "tensor/io/input_file.h"
+#include "wsi/annotation.h"
+#include "wsi/annotation_group.h"
+
+namespace mt::wsi {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// A member, or null where the object has none (or is no object).
+const Json& member(const Json& object, const char* name) {
+  static const Json kNull;
+  if (!object.is_object()) return kNull;
+  const auto found = object.find(name);
+  return found == object.end() ? kNull : *found;
+}
+
+std::string text_of(const Json& value) {
+  return value.is_string() ? value.get<std::string>() : "";
+}
+
+/// One ring without its closing point, which repeats the first.
+std::vector<Point> read_ring(const Json& ring, const std::string& where) {
+  check(ring.is_array(), "{}: a ring is no list of points", where);
+  std::vector<Point> points;
+  for (const Json& position : ring) {
+    const bool is_pair =
+        position.is_array() && position.size() >= 2 && position[0].is_number() && position[1].is_number();
+    check(is_pair, "{}: a point is not [x, y]", where);
+    const Point point{position[0].get<double>(), position[1].get<double>()};
+    check(std::abs(point.x) < 1e9 && std::abs(point.y) < 1e9, "{}: [{}, {}] is not a level-0 coordinate",
+          where, point.x, point.y);
+    points.push_back(point);
+  }
+  if (points.size() > 1 && points.front().x == points.back().x && points.front().y == points.back().y)
+    points.pop_back();
+  check(points.size() >= 3, "{} has a ring of {} points; an outline needs three", where, points.size());
+  return points;
+}
+
+/// Outline and holes from GeoJSON's list of rings.
+Polygon read_rings(const Json& rings, const std::string& where) {
+  check(rings.is_array() && !rings.empty(), "{}: a polygon has no rings", where);
+  Polygon polygon;
+  polygon.points = read_ring(rings[0], where);
+  for (std::size_t i = 1; i < rings.size(); ++i) polygon.holes.push_back(read_ring(rings[i], where));
+  return polygon;
+}
+
+std::vector<Polygon> read_geometry(const Json& geometry, const std::string& where) {
+  const std::string type = text_of(member(geometry, "type"));
+  const Json& coordinates = member(geometry, "coordinates");
+  std::vector<Polygon> polygons;
+  if (type == "Polygon") polygons.push_back(read_rings(coordinates, where));
+  if (type == "MultiPolygon") {
+    check(coordinates.is_array(), "{}: MultiPolygon without coordinates", where);
+    for (const Json& rings : coordinates) polygons.push_back(read_rings(rings, where));
+  }
+  const bool has_no_area =
+      type == "Point" || type == "MultiPoint" || type == "LineString" || type == "MultiLineString";
+  check(!polygons.empty() || type == "MultiPolygon" || has_no_area,
+        "{}: geometry \"{}\" is neither Polygon nor MultiPolygon", where, type.substr(0, 40));
+  return polygons;
+}
+
+/// "Tumor: Positive" is a Tumor. QuPath before 0.3 has a name only, today's has a list of names as well.
+std::string classification_of(const Json& properties) {
+  const Json& classification = member(properties, "classification");
+  std::string name = text_of(classification.is_string() ? classification : member(classification, "name"));
+  const Json& names = member(classification, "names");
+  if (name.empty() && names.is_array() && !names.empty()) name = text_of(names[0]);
+  name = name.substr(0, name.find(':'));
+  while (name.ends_with(' ')) name.pop_back();
+  return name;
+}
+
+AnnotationRole role_in_qupath(const std::string& group, const std::vector<std::string>& tumour_groups) {
+  constexpr std::array kLeftOut = {"stroma", "immune cells", "necrosis", "other", "region*"};
+  const AnnotationRole role = role_of(group, tumour_groups);
+  if (role != AnnotationRole::unknown) return role;
+  const std::string name = lower_case(group);
+  if (name == "ignore*") return AnnotationRole::excluded;
+  return std::find(kLeftOut.begin(), kLeftOut.end(), name) == kLeftOut.end() ? role
+                                                                             : AnnotationRole::left_out;
+}
+
+void read_feature(const Json& feature, const std::string& where,
+                  const std::vector<std::string>& tumour_groups, std::vector<Polygon>& polygons) {
+  check(text_of(member(feature, "type")) == "Feature", "{} is no Feature", where);
+  const Json& properties = member(feature, "properties");
+  const std::string object_type = text_of(member(properties, "objectType"));
+  if (object_type == "detection" || object_type == "cell" || object_type == "tile") return;
+  std::vector<Polygon> parts = read_geometry(member(feature, "geometry"), where);
+  if (parts.empty()) return;
+  const std::string group = classification_of(properties);
+  check(!group.empty(),
+        "{} has no classification; give it the class Tumor, or Ignore* for areas to leave out", where);
+  const AnnotationRole role = role_in_qupath(group, tumour_groups);
+  check(
+      role != AnnotationRole::unknown,
+      "{} is of class \"{}\"; known are Tumor, and Ignore*, Exclusion, None, Normal (not); name the classes "
+      "that are tumour",
+      where, group.substr(0, 40));
+  if (role == AnnotationRole::left_out) return;
+  for (Polygon& part : parts) {
+    part.name = text_of(member(properties, "name"));
+    part.group = group;
+    part.excluded = role == AnnotationRole::excluded;
+    polygons.push_back(std::move(part));
+  }
+}
+
+Json ring_of(const std::vector<Point>& points) {
+  Json ring = Json::array();
+  const auto rounded = [](double value) { return std::round(value * 1000) / 1000; };
+  for (const Point& point : points) ring.push_back({rounded(point.x), rounded(point.y)});
+  if (!points.empty()) ring.push_back(ring[0]);
+  return ring;
+}
+
+}  // namespace
+
+Annotations read_geojson(const std::filesystem::path& path, const std::vector<std::string>& tumour_groups) {
+  const Json document = Json::parse(read_file(path.string()), nullptr, /*allow_exceptions=*/false);
+  check(!document.is_discarded(), "{}: not readable as JSON", path.string());
+  const std::string type = text_of(member(document, "type"));
+  const Json& features = type == "FeatureCollection" ? member(document, "features") : document;
+  check(features.is_array() || type == "Feature",
+        "{}: is neither a FeatureCollection, nor a Feature, nor a list of them; annotations must be QuPath's "
+        "GeoJSON",
+        path.string());
+  std::vector<Polygon> polygons;
+  if (!features.is_array()) {
+    read_feature(features, fmt::format("{}: feature 0", path.string()), tumour_groups, polygons);
+    return Annotations(std::move(polygons));
+  }
+  for (std::size_t i = 0; i < features.size(); ++i)
+    read_feature(features[i], fmt::format("{}: feature {}", path.string(), i), tumour_groups, polygons);
+  return Annotations(std::move(polygons));
+}
+
+std::string to_geojson(const Annotations& annotations) {
+  const std::array<Json, 2> colours = {Json{200, 0, 0}, Json{180, 180, 180}};
+  Json features = Json::array();
+  for (const Polygon& polygon : annotations.polygons()) {
+    Json feature{{"type", "Feature"}};
+    Json& rings = feature["geometry"] = {{"type", "Polygon"}, {"coordinates", Json::array()}};
+    rings["coordinates"].push_back(ring_of(polygon.points));
+    for (const std::vector<Point>& hole : polygon.holes) rings["coordinates"].push_back(ring_of(hole));
+    Json& properties = feature["properties"] = {{"objectType", "annotation"}};
+    if (!polygon.name.empty()) properties["name"] = polygon.name;
+    properties["classification"] = {{"name", group_of(polygon)},
+                                    {"color", colours[polygon.excluded ? 1 : 0]}};
+    features.push_back(std::move(feature));
+  }
+  const Json collection{{"type", "FeatureCollection"}, {"features", std::move(features)}};
+  return collection.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace mt::wsi
