@@ -1,5 +1,6 @@
 #include "train/bags.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "tensor/check.h"
@@ -8,12 +9,37 @@
 
 namespace mt::train {
 
-std::filesystem::path feature_file(const std::filesystem::path& folder, const std::string& id) {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Empty when there is none.
+fs::path feature_file_in(const fs::path& folder, const std::string& id) {
   for (const char* ending : {".h5", ".hdf5", ".pt", ".pth", ".csv"}) {
-    const auto path = folder / (id + ending);
-    if (std::filesystem::exists(path)) return path;
+    const fs::path path = folder / (id + ending);
+    if (fs::exists(path)) return path;
   }
-  fail("{}: no features of slide {} (looked for .h5, .hdf5, .pt, .pth and .csv)", folder.string(), id);
+  return {};
+}
+
+}  // namespace
+
+fs::path feature_file(const fs::path& folder, const std::string& id) {
+  if (const fs::path path = feature_file_in(folder, id); !path.empty()) return path;
+  std::error_code error;
+  fs::path found;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (!entry.is_directory(error)) continue;
+    const fs::path path = feature_file_in(entry.path(), id);
+    if (path.empty()) continue;
+    check(found.empty(), "{}: two files have features of slide {}: {} and {}", folder.string(), id,
+          std::min(found, path).string(), std::max(found, path).string());
+    found = path;
+  }
+  check(!found.empty(),
+        "{}: no features of slide {} (looked for .h5, .hdf5, .pt, .pth and .csv, here and one folder below)",
+        folder.string(), id);
+  return found;
 }
 
 Bags::Bags(const Dataset& dataset, std::filesystem::path folder, bool own, std::size_t cache_bytes)

@@ -48,7 +48,8 @@ class Bags {
   FeatureCentring centring_;
 };
 
-/// The feature file of a slide in a folder; throws Error naming what was looked for.
+/// The feature file of a slide in a folder, or in one of the folders in it (DSMIL has one a class); throws
+/// Error naming what was looked for.
 std::filesystem::path feature_file(const std::filesystem::path& folder, const std::string& id);
 
 }  // namespace mt::train

@@ -43,7 +43,9 @@ void visit_options(C& c, Visitor&& visit) {
   visit(OptionText{"root", group, "folder of the dataset", false}, c.root);
   visit(OptionText{"labels", group, "label CSV (case_id,slide_id,label) in place of the dataset's"},
         c.labels);
-  visit(OptionText{"splits", group, "split CSV (columns train,val,test) in place of the dataset's"},
+  visit(OptionText{"splits", group,
+                   "split CSV (columns train,val,test, as CLAM's) in place of the dataset's; the paper's for "
+                   "Camelyon16 is train/datasets/splits/camelyon16_paper.csv"},
         c.splits);
   visit(
       OptionText{"features", group, "folder of .h5 or .pt features of any foundation model; method mil only"},

@@ -5,7 +5,6 @@
 #include <set>
 
 #include "tensor/check.h"
-#include "tensor/io/csv.h"
 #include "tensor/rng.h"
 
 namespace mt::train {
@@ -55,13 +54,16 @@ int parse_label(const std::string& text) {
 
 void join_labels(Dataset& dataset, const fs::path& csv) {
   const CsvTable table = read_csv(csv.string());
-  const std::size_t slide_column = table.column("slide_id");
+  const bool is_dsmil = is_dsmil_list(table);
+  const std::size_t slide_column = table.column(is_dsmil ? "0" : "slide_id");
   const std::size_t label_column = table.column("label");
   const auto case_column = table.find_column("case_id");
   std::map<std::string, const CsvRow*> rows;
   for (const CsvRow& row : table.rows()) {
-    check(rows.emplace(row.fields[slide_column], &row).second, "{}, line {}: slide {} is there twice",
-          csv.string(), row.line, row.fields[slide_column]);
+    const std::string& field = row.fields[slide_column];
+    const std::string name = is_dsmil ? fs::path(field).stem().string() : field;
+    check(rows.emplace(name, &row).second, "{}, line {}: slide {} is there twice", csv.string(), row.line,
+          name);
   }
   for (auto& slide : dataset.slides) {
     const auto found = rows.find(slide.id);
@@ -165,6 +167,9 @@ Dataset load_dataset(const Config& config, const fs::path& phantom_root) {
   const bool camelyon = config.data != "phantom" && !config.data.ends_with(".csv");
   const fs::path root = config.data == "phantom" ? phantom_root : fs::path(config.root);
   Dataset dataset = config.data.ends_with(".csv") ? load_slide_csv(config.data, root) : load_camelyon16(root);
+  check(dataset.name != "dsmil" || !config.features.empty(),
+        "{}: is DSMIL's list of bags, which names no slides; give the folder of the features with --features",
+        config.data);
   if (!config.labels.empty()) join_labels(dataset, config.labels);
   std::sort(dataset.slides.begin(), dataset.slides.end(),
             [](const auto& a, const auto& b) { return a.id < b.id; });

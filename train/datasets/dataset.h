@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "tensor/io/csv.h"
 #include "train/config.h"
 
 namespace mt::train {
@@ -45,8 +46,10 @@ void check_classes(const Dataset& dataset);
 /// evaluation/). Throws Error saying where it looked and which layouts it knows when it finds no slides.
 Dataset load_camelyon16(const std::filesystem::path& root);
 /// slide_id,path,label[,case_id,split,annotation]; relative paths start at --root, or at the CSV's folder.
+/// Or DSMIL's list of bags (columns `0,label`, a feature file and its label a line), which has features only.
 Dataset load_slide_csv(const std::filesystem::path& csv, const std::filesystem::path& root);
-/// Replaces labels and case ids by those of a CLAM label CSV (case_id,slide_id,label).
+/// Replaces labels and case ids by those of a CLAM label CSV (case_id,slide_id,label), or labels by those of
+/// DSMIL's list of bags (0,label).
 void join_labels(Dataset& dataset, const std::filesystem::path& csv);
 /// Sets splits from a CSV with columns train,val,test that list slide names (CLAM's splits_i.csv; further
 /// columns are ignored); other slides are left out with a note.
@@ -57,6 +60,9 @@ void note_divided_cases(Dataset& dataset);
 /// validation; where there is no test slide either, a quarter of all cases becomes test first. Keyed by seed
 /// and case, not by order.
 void split_by_case(Dataset& dataset, uint64_t seed, bool test_is_known);
+
+/// DSMIL's list of bags has no slide_id, but a column called 0 with the path of each bag's feature file.
+bool is_dsmil_list(const CsvTable& table);
 
 /// "0"/"1", "normal"/"tumor"/"tumour", "negative"/"positive", "false"/"true", any case, to 0 or 1; -1 when it
 /// is none of these.

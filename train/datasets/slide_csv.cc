@@ -1,5 +1,4 @@
 #include "tensor/check.h"
-#include "tensor/io/csv.h"
 #include "train/datasets/dataset.h"
 
 namespace mt::train {
@@ -15,11 +14,35 @@ Split parse_split(const std::string& text, const fs::path& csv, int64_t line) {
   return Split::test;
 }
 
+/// Every bag, called as its feature file; nothing is known about cases, splits and pixels.
+Dataset dsmil_dataset(const CsvTable& table, const fs::path& csv) {
+  Dataset dataset;
+  dataset.name = "dsmil";
+  const std::size_t path_column = table.column("0");
+  const std::size_t label_column = table.column("label");
+  for (const CsvRow& row : table.rows()) {
+    SlideRecord slide;
+    slide.path = row.fields[path_column];
+    slide.id = slide.case_id = slide.path.stem().string();
+    slide.label = parse_label(row.fields[label_column]);
+    check(slide.label >= 0, "{}, line {}: label \"{}\": 0 or 1 is supported", csv.string(), row.line,
+          row.fields[label_column]);
+    dataset.slides.push_back(std::move(slide));
+  }
+  check(!dataset.slides.empty(), "{}: no bags in it", csv.string());
+  return dataset;
+}
+
 }  // namespace
+
+bool is_dsmil_list(const CsvTable& table) {
+  return !table.find_column("slide_id") && table.find_column("0") && table.find_column("label");
+}
 
 Dataset load_slide_csv(const fs::path& csv, const fs::path& root) {
   check(fs::exists(csv), "{}: this file is not there", csv.string());
   const CsvTable table = read_csv(csv.string());
+  if (is_dsmil_list(table)) return dsmil_dataset(table, csv);
   const std::size_t id_column = table.column("slide_id");
   const std::size_t path_column = table.column("path");
   const std::size_t label_column = table.column("label");

@@ -55,7 +55,8 @@ void run(TissueCommand command) {
   } else {
     fmt::print("the slide does not say its um/px, so no patches are drawn; give --mpp-override or --level\n");
   }
-  if (!command.annotation.empty()) wsi::draw_outlines(picture, scale, wsi::read_annotations(command.annotation));
+  if (!command.annotation.empty())
+    wsi::draw_outlines(picture, scale, wsi::read_annotations(command.annotation));
   wsi::write_png(command.output, picture);
   const auto tissue = std::count(mask.pixels.begin(), mask.pixels.end(), 1);
   fmt::print("{}: {} x {} pixels, {:.1f} % of the slide is tissue\n", command.output, picture.width,
@@ -73,7 +74,8 @@ void add_tissue_command(CLI::App& program) {
   command->add_option("--size", options->size, "Pixels of the longer side")
       ->capture_default_str()
       ->check(CLI::Range(1, 16384));
-  command->add_option("--annotation", options->annotation, "Outlines that are drawn as well: ASAP XML, or GeoJSON from QuPath");
+  command->add_option("--annotation", options->annotation,
+                      "Outlines that are drawn as well: ASAP XML, or GeoJSON from QuPath");
   command->add_option("--patch", options->tiling.patch, "Side of a patch in pixels")
       ->capture_default_str()
       ->check(CLI::Range(8, 8192));

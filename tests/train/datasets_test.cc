@@ -1,4 +1,4 @@
-// Splits: the paper's for Camelyon16, CLAM's files, and cases that they tear apart.
+// Splits: the paper's for Camelyon16, CLAM's files, and cases that they tear apart. DSMIL's lists of bags.
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,9 @@
 #include <array>
 #include <filesystem>
 
+#include "tests/harness/error_of.h"
 #include "tests/harness/temporary_folder.h"
+#include "train/bags.h"
 #include "train/datasets/dataset.h"
 
 namespace mt::train {
@@ -122,6 +124,48 @@ TEST(SplitsTest, ACaseInTwoSplitsIsNoted) {
   EXPECT_TRUE(has_note(torn, "case p0 has slides in train and validation"));
   EXPECT_TRUE(has_note(torn, "case p1 has slides in train and validation"));
   EXPECT_FALSE(has_note(torn, "case p2"));
+}
+
+TEST(DsmilListTest, NamesBagsByTheirFilesAndNeedsFeatures) {
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "c/0-normal");
+  fs::create_directories(folder / "c/1-tumor");
+  std::string list = "0,label\n";
+  for (int i = 0; i < 12; ++i) {
+    const std::string file = fmt::format("{}/s{}.csv", i % 2 == 0 ? "0-normal" : "1-tumor", i);
+    folder.put("c/" + file, "0,1\n0.5,1\n");
+    list += fmt::format("datasets/c/{},{}\n", file, i % 2);
+  }
+  Config config;
+  config.data = folder.put("c.csv", list);
+  EXPECT_NE(error_of([&] { load_dataset(config, {}); }).find("--features"), std::string::npos);
+  config.features = folder / "c";
+  const Dataset dataset = load_dataset(config, {});
+  ASSERT_EQ(dataset.slides.size(), 12U);
+  EXPECT_EQ(dataset.slides[0].id, "s0");
+  EXPECT_EQ(dataset.slides[1].label, 1);
+  EXPECT_EQ(feature_file(config.features, "s3"), fs::path(folder / "c/1-tumor/s3.csv"));
+  Bags bags(dataset, config.features, /*own=*/false);
+  EXPECT_EQ(bags.bag(3).shape(), Shape({1, 2}));
+  folder.put("c/0-normal/s3.csv", "");
+  EXPECT_NE(
+      error_of([&] { feature_file(config.features, "s3"); }).find("two files have features of slide s3"),
+      std::string::npos);
+  EXPECT_NE(error_of([&] { feature_file(config.features, "s99"); }).find("no features of slide s99"),
+            std::string::npos);
+}
+
+TEST(DsmilListTest, GivesLabelsToOtherDatasets) {
+  const TemporaryFolder folder;
+  Dataset dataset;
+  for (const char* id : {"a", "b"}) {
+    dataset.slides.emplace_back();
+    dataset.slides.back().id = id;
+  }
+  join_labels(dataset, folder.put("l.csv", "0,label\nsome/where/b.csv,1\na.csv,0\n"));
+  EXPECT_EQ(dataset.slides[0].label, 0);
+  EXPECT_EQ(dataset.slides[1].label, 1);
+  EXPECT_TRUE(dataset.problems.empty());
 }
 
 }  // namespace
