@@ -15,10 +15,12 @@ class Allocator {
   /// size.
   virtual void* allocate(std::size_t bytes) = 0;
   virtual void deallocate(void* pointer, std::size_t bytes) noexcept = 0;
-  /// Bytes handed out now, and the most since the last reset_peak().
+  /// Bytes handed out now, and the most since the last reset_peak(). Blocks kept for reuse are not counted.
   virtual std::size_t live_bytes() const = 0;
   virtual std::size_t peak_bytes() const = 0;
   virtual void reset_peak() = 0;
+  /// Bytes kept for reuse, on top of live_bytes().
+  virtual std::size_t cached_bytes() const = 0;
 };
 
 /// The allocator of a device. Throws when none is registered (a build without CUDA, say).

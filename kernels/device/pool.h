@@ -38,7 +38,7 @@ class CachingPool final : public Allocator {
   std::size_t live_bytes() const override;
   std::size_t peak_bytes() const override;
   void reset_peak() override;
-  std::size_t cached_bytes() const;
+  std::size_t cached_bytes() const override;
 
  private:
   std::size_t rounded(std::size_t bytes) const;

@@ -6,6 +6,7 @@
 
 #include "tensor/allocator.h"
 #include "tensor/parallel.h"
+#include "tensor/sanitizers.h"
 
 namespace mt {
 namespace {
@@ -79,6 +80,27 @@ TEST(AllocatorTest, CountsLiveAndPeakBytes) {
   { const Tensor t = Tensor::empty({1 << 20}); }
   EXPECT_EQ(cpu.live_bytes(), live);
   EXPECT_GE(cpu.peak_bytes(), live + (4U << 20));
+}
+
+TEST(AllocatorTest, BlocksOfEverNewSizesDoNotPileUp) {
+  Allocator& cpu = allocator(Device::cpu);
+  cpu.reset_peak();
+  { const Tensor largest = Tensor::empty({64 << 20}); }  // 256 MiB: the most that is in use at once
+  const std::size_t most = std::max(cpu.peak_bytes(), cpu.live_bytes() + cpu.cached_bytes());
+  for (int64_t elements = 1 << 18; elements <= 64 << 20;
+       elements += elements / 8) {  // 1 to 256 MiB: 2 GiB in all
+    const Tensor t = Tensor::empty({elements});
+    EXPECT_LE(cpu.live_bytes() + cpu.cached_bytes(), most) << "with " << elements << " elements";
+  }
+}
+
+TEST(AllocatorTest, ABlockIsHandedOutAgain) {
+  if (kAddressSanitizer) GTEST_SKIP() << "nothing is kept under AddressSanitizer";
+  Allocator& cpu = allocator(Device::cpu);
+  { const Tensor t = Tensor::empty({1 << 20}); }
+  const std::size_t cached = cpu.cached_bytes();
+  const Tensor again = Tensor::empty({1 << 20});
+  EXPECT_EQ(cpu.cached_bytes(), cached - (4U << 20));
 }
 
 TEST(ParallelTest, CoversEveryItemOnceAndRethrows) {
