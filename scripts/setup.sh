@@ -8,7 +8,7 @@ build="g++ meson ninja-build pkg-config python3 libtiff-dev libjpeg-dev zlib1g-d
   nlohmann-json3-dev libcli11-dev libfmt-dev libzip-dev libstb-dev libssl-dev libgtest-dev libbenchmark-dev"
 lint="$build clang-format clang-tidy"
 verify="$build clang libomp-dev"
-bench="$build libdnnl-dev libopenslide-dev"
+bench="$build libdnnl-dev libopenslide-dev python3-torch python3-torchvision libopenblas0-pthread"
 
 case "${1:-}" in
   build | lint | verify | bench) packages=${!1} ;;
