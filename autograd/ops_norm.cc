@@ -84,6 +84,30 @@ struct NormBackward {
   }
 };
 
+/// Records a norm whose backward takes the statistics that its forward computed: mean and inv_std, (N,C) per
+/// instance or (C) per batch. `backward_of` picks the backward kernel from the table.
+template <typename BackwardOf>
+Variable record_with_statistics(const char* name, const NormInputs& inputs, const NormOptions& options,
+                                const Tensor& y, const Tensor& mean, const Tensor& inv_std,
+                                BackwardOf backward_of) {
+  return record(name, y, inputs.variables,
+                [name, backward_of, kept = NormBackward(name, inputs, options, y), mean = Saved(mean, name),
+                 inv_std = Saved(inv_std, name)](const Tensor& dy, const Wanted& wanted) {
+                  const Gradients gradients = kept.allocate(dy, wanted);
+                  by_dtype(dy.dtype(), name, [&]<typename T>() {
+                    const auto backward = backward_of(mt::norm<T>(dy.device()));
+                    backward(kept.x.get().template data<T>(), data_or_null<T>(kept.y_or_none()), dy.data<T>(),
+                             data_or_null<T>(kept.gamma_or_none()), mean.get().template data<T>(),
+                             inv_std.get().template data<T>(), kept.relu, data_or_null<T>(gradients[0]),
+                             data_or_null<T>(kept.gradient(gradients, kept.residual_index)),
+                             data_or_null<T>(kept.gradient(gradients, kept.gamma_index)),
+                             data_or_null<T>(kept.gradient(gradients, kept.beta_index)), dy.dim(0),
+                             dy.dim(1) * dy.dim(2), dy.dim(3), kDefaultStream);
+                  });
+                  return gradients;
+                });
+}
+
 void check_running(const Variable& x, const Tensor& mean, const Tensor& variance) {
   const Shape wanted{x.dim(3)};
   check(mean.shape() == wanted && variance.shape() == wanted && mean.dtype() == x.dtype() &&
@@ -107,23 +131,8 @@ Variable instance_norm(const Variable& x, const NormOptions& options) {
                           mean.data<T>(), inv_std.data<T>(), x.dim(0), x.dim(1) * x.dim(2), x.dim(3),
                           static_cast<T>(options.eps), kDefaultStream);
   });
-  return record(
-      "instance_norm", y, inputs.variables,
-      [kept = NormBackward("instance_norm", inputs, options, y), mean = Saved(mean, "instance_norm"),
-       inv_std = Saved(inv_std, "instance_norm")](const Tensor& dy, const Wanted& wanted) {
-        const Gradients gradients = kept.allocate(dy, wanted);
-        by_dtype(dy.dtype(), "instance_norm", [&]<typename T>() {
-          mt::norm<T>(dy.device())
-              .instance_backward(kept.x.get().data<T>(), data_or_null<T>(kept.y_or_none()), dy.data<T>(),
-                                 data_or_null<T>(kept.gamma_or_none()), mean.get().data<T>(),
-                                 inv_std.get().data<T>(), kept.relu, data_or_null<T>(gradients[0]),
-                                 data_or_null<T>(kept.gradient(gradients, kept.residual_index)),
-                                 data_or_null<T>(kept.gradient(gradients, kept.gamma_index)),
-                                 data_or_null<T>(kept.gradient(gradients, kept.beta_index)), dy.dim(0),
-                                 dy.dim(1) * dy.dim(2), dy.dim(3), kDefaultStream);
-        });
-        return gradients;
-      });
+  return record_with_statistics("instance_norm", inputs, options, y, mean, inv_std,
+                                [](const auto& table) { return table.instance_backward; });
 }
 
 Variable batch_norm_train(const Variable& x, const NormOptions& options, const Tensor& running_mean,
@@ -149,23 +158,8 @@ Variable batch_norm_train(const Variable& x, const NormOptions& options, const T
     running_mean.storage()->bump_version("batch_norm_train (running mean)");
     running_var.storage()->bump_version("batch_norm_train (running variance)");
   }
-  return record(
-      "batch_norm_train", y, inputs.variables,
-      [kept = NormBackward("batch_norm_train", inputs, options, y), mean = Saved(mean, "batch_norm_train"),
-       inv_std = Saved(inv_std, "batch_norm_train")](const Tensor& dy, const Wanted& wanted) {
-        const Gradients gradients = kept.allocate(dy, wanted);
-        by_dtype(dy.dtype(), "batch_norm_train", [&]<typename T>() {
-          mt::norm<T>(dy.device())
-              .batch_backward_train(kept.x.get().data<T>(), data_or_null<T>(kept.y_or_none()), dy.data<T>(),
-                                    data_or_null<T>(kept.gamma_or_none()), mean.get().data<T>(),
-                                    inv_std.get().data<T>(), kept.relu, data_or_null<T>(gradients[0]),
-                                    data_or_null<T>(kept.gradient(gradients, kept.residual_index)),
-                                    data_or_null<T>(kept.gradient(gradients, kept.gamma_index)),
-                                    data_or_null<T>(kept.gradient(gradients, kept.beta_index)), dy.dim(0),
-                                    dy.dim(1) * dy.dim(2), dy.dim(3), kDefaultStream);
-        });
-        return gradients;
-      });
+  return record_with_statistics("batch_norm_train", inputs, options, y, mean, inv_std,
+                                [](const auto& table) { return table.batch_backward_train; });
 }
 
 Variable batch_norm_eval(const Variable& x, const NormOptions& options, const Tensor& running_mean,

@@ -32,6 +32,20 @@ void check_level(const std::filesystem::path& path, int level, int level_count) 
   check(level >= 0 && level < level_count, "{}: level {} of {} levels", path.string(), level, level_count);
 }
 
+/// What read_region and read_region_rgba share; pixels of kSamples bytes.
+template <int kSamples, typename Image>
+Image read_level(const Slide& slide, const Pyramid& pyramid, int64_t x_level0, int64_t y_level0, int level,
+                 int64_t width, int64_t height) {
+  check_level(slide.path(), level, slide.level_count());
+  check_output(slide.path(), width, height, pyramid.max_image_pixels());
+  const double downsample = slide.levels()[static_cast<std::size_t>(level)].downsample;
+  const LevelRect rect{level_coordinate(slide.path(), x_level0, downsample),
+                       level_coordinate(slide.path(), y_level0, downsample), width, height};
+  Image image(width, height);
+  pyramid.read<kSamples>(level, rect, image.pixels.data());
+  return image;
+}
+
 bool same_scale(double a, double b) {
   return std::abs(a / b - 1) <= Slide::kSameMpp;
 }
@@ -97,26 +111,12 @@ int Slide::best_level(double downsample) const {
 
 RgbImage Slide::read_region(int64_t x_level0, int64_t y_level0, int level, int64_t width,
                             int64_t height) const {
-  check_level(path_, level, level_count());
-  check_output(path_, width, height, pyramid_->max_image_pixels());
-  const double downsample = levels()[static_cast<std::size_t>(level)].downsample;
-  const LevelRect rect{level_coordinate(path_, x_level0, downsample),
-                       level_coordinate(path_, y_level0, downsample), width, height};
-  RgbImage image(width, height);
-  pyramid_->read<3>(level, rect, image.pixels.data());
-  return image;
+  return read_level<3, RgbImage>(*this, *pyramid_, x_level0, y_level0, level, width, height);
 }
 
 RgbaImage Slide::read_region_rgba(int64_t x_level0, int64_t y_level0, int level, int64_t width,
                                   int64_t height) const {
-  check_level(path_, level, level_count());
-  check_output(path_, width, height, pyramid_->max_image_pixels());
-  const double downsample = levels()[static_cast<std::size_t>(level)].downsample;
-  const LevelRect rect{level_coordinate(path_, x_level0, downsample),
-                       level_coordinate(path_, y_level0, downsample), width, height};
-  RgbaImage image(width, height);
-  pyramid_->read<4>(level, rect, image.pixels.data());
-  return image;
+  return read_level<4, RgbaImage>(*this, *pyramid_, x_level0, y_level0, level, width, height);
 }
 
 RgbImage Slide::read_at_mpp(int64_t x_level0, int64_t y_level0, double target_mpp, int64_t width,
