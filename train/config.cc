@@ -119,6 +119,8 @@ void validate(const Config& c) {
   need(!c.run.empty(), "--run DIR is missing: where results go");
   need(c.chunk >= 8 && c.chunk % 8 == 0, fmt::format("--chunk {}: must be a multiple of 8", c.chunk));
   need(c.patch >= 16, fmt::format("--patch {}: at least 16 pixels", c.patch));
+  need(c.overlap >= 0 && c.overlap < c.patch,
+       fmt::format("--overlap {}: 0 to {}, less than the patch", c.overlap, c.patch - 1));
   // The stem and stages 2 and 3 divide by 16, stage 4 by its stride. Instance norm erases a 1×1 map.
   const int64_t last_map = c.patch / 16 / std::max<int64_t>(c.layer4_stride, 1);
   need(c.layer4_stride == 1 || c.layer4_stride == 2,
@@ -127,6 +129,13 @@ void validate(const Config& c) {
        fmt::format("--patch {}: the last stage would see {}x{} pixels, of which InstanceNorm leaves nothing; "
                    "use larger patches{}",
                    c.patch, last_map, last_map, c.layer4_stride == 2 ? " or --layer4-stride 1" : ""));
+  need(c.bn == "frozen" || c.norm == "batch", "--bn batch: goes with --norm batch only");
+  const int64_t views = 2 * std::max(c.pretrain == "simclr" ? c.pretrain_batch : 0,
+                                     c.method != "mil" || c.ablation ? c.finetune_batch : 0);
+  need(c.bn == "frozen" || c.chunk >= views,
+       fmt::format("--bn batch: a batch is {} views, and in chunks of {} (--chunk) each chunk would have "
+                   "statistics of its own; use --bn frozen, or --chunk {}",
+                   views, c.chunk, (views + 7) / 8 * 8));
   need(c.width >= 8 && c.width % 8 == 0, fmt::format("--width {}: a multiple of 8", c.width));
   need(c.mpp_override >= 0 && std::isfinite(c.mpp_override),
        "--mpp-override: a positive number of micrometres");

@@ -27,8 +27,10 @@ struct Config {
   std::string mpp;          // a number, or native:LEVEL
   double mpp_override = 0;  // 0: none
   int64_t patch = 224;
+  int64_t overlap = 0;  // pixels that neighbouring patches share
   double min_tissue = 0.5;
   double tumour_overlap = 0.5;
+  std::string tumour_groups;  // further names of annotation groups that are tumour, comma-separated
   bool skip_bad_slides = false;
   std::string phantom_slides = "100/30/50";
   std::string phantom_difficulty = "default";
@@ -37,6 +39,7 @@ struct Config {
   std::string encoder = "resnet18";
   int64_t width = 64;
   std::string norm = "instance";  // instance | instance-affine | batch
+  std::string bn = "frozen";      // frozen | batch: statistics of BatchNorm while training
   int64_t layer4_stride = 2;
   int64_t head_hidden = 512;
   int64_t head_output = 256;

@@ -57,9 +57,14 @@ void visit_options(C& c, Visitor&& visit) {
                    "micrometres per level-0 pixel, for slides that do not say it (0: none)"},
         c.mpp_override);
   visit(OptionText{"patch", group, "side of a patch in pixels"}, c.patch);
+  visit(OptionText{"overlap", group, "pixels that neighbouring patches share"}, c.overlap);
   visit(OptionText{"min-tissue", group, "least share of tissue in a patch"}, c.min_tissue);
   visit(OptionText{"tumour-overlap", group, "least share of annotated tumour for a patch to count as tumour"},
         c.tumour_overlap);
+  visit(OptionText{"tumour-groups", group,
+                   "annotation groups or classes, comma-separated, that are tumour beside Tumor, _0 and _1; "
+                   "unknown ones are then left out"},
+        c.tumour_groups);
   visit(OptionText{"skip-bad-slides", group, "leave out slides that cannot be used instead of ending", false},
         c.skip_bad_slides);
   visit(OptionText{"phantom-slides", group, "phantom: training/validation/test slides"}, c.phantom_slides);
@@ -77,6 +82,15 @@ void visit_options(C& c, Visitor&& visit) {
   visit(OptionText{"width", group, "channels of its first stage (64 is the published ResNet)"}, c.width);
   visit(OptionText{"norm", group, "normalisation layers", true, {"instance", "instance-affine", "batch"}},
         c.norm);
+  visit(
+      OptionText{
+          "bn",
+          group,
+          "statistics of BatchNorm while training: frozen, the running ones, is exact with any --chunk "
+          "and wants weights that bring them; batch needs a chunk as large as the batch",
+          true,
+          {"frozen", "batch"}},
+      c.bn);
   visit(OptionText{"layer4-stride", group, "stride of the last stage; 1 keeps small patches above 2x2"},
         c.layer4_stride);
   visit(OptionText{"head-hidden", group, "width of the projection head"}, c.head_hidden);

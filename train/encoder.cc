@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <cstring>
 
 #include "models/weights.h"
 #include "tensor/check.h"
 #include "tensor/io/safetensors.h"
 #include "tensor/io/torch_checkpoint.h"
 #include "tensor/rng.h"
+#include "train/optimizer.h"
 
 namespace mt::train {
 namespace {
@@ -92,6 +94,32 @@ Encoder make_encoder(const Config& config) {
     apply_metadata(SafetensorsFile(config.weights).metadata(), config.weights, encoder.scaling);
   }
   return encoder;
+}
+
+void begin_training(Encoder& encoder, const Config& config) {
+  encoder.network->set_batch_statistics(config.bn == "batch" ? BatchStatistics::batch
+                                                             : BatchStatistics::frozen);
+}
+
+void append_buffers(const Encoder& encoder, NamedTensors& checkpoint) {
+  if (!encoder.network->mixes_images()) return;
+  for (const ModuleEntry& entry : encoder.network->entries()) {
+    if (entry.is_parameter()) continue;
+    Tensor copy = Tensor::empty(entry.buffer.shape(), entry.buffer.dtype());
+    std::memcpy(copy.raw(), entry.buffer.raw(), copy.bytes());
+    checkpoint.emplace_back("buffer." + entry.name, copy);
+  }
+}
+
+void restore_buffers(Encoder& encoder, const NamedTensors& checkpoint) {
+  if (!encoder.network->mixes_images()) return;
+  for (const ModuleEntry& entry : encoder.network->entries()) {
+    if (entry.is_parameter()) continue;
+    const Tensor& saved = find_tensor(checkpoint, "buffer." + entry.name);
+    check(saved.shape() == entry.buffer.shape() && saved.dtype() == entry.buffer.dtype(),
+          "checkpoint: buffer {} has another shape", entry.name);
+    std::memcpy(entry.buffer.raw(), saved.raw(), saved.bytes());
+  }
 }
 
 Encoder load_encoder(const std::filesystem::path& path, const Config& config) {

@@ -6,6 +6,7 @@
 
 #include "kernels/copy/copy.h"
 #include "models/resnet.h"
+#include "tensor/io/named_tensors.h"
 #include "train/config.h"
 
 namespace mt::train {
@@ -21,6 +22,14 @@ struct Encoder {
 /// A network as config describes it: seeded initial values, or those of --weights (whose architecture must
 /// fit; torchvision classifiers bring ImageNet's pixel scaling). Throws Error listing what does not fit.
 Encoder make_encoder(const Config& config);
+/// From here on the network trains: BatchNorm takes the statistics that --bn says. Afterwards a forward pass
+/// may change buffers.
+void begin_training(Encoder& encoder, const Config& config);
+/// Adds to a checkpoint what an optimizer does not have, as "buffer.NAME": the running statistics where
+/// training changes them (--bn batch), else nothing.
+void append_buffers(const Encoder& encoder, NamedTensors& checkpoint);
+/// Takes them out again.
+void restore_buffers(Encoder& encoder, const NamedTensors& checkpoint);
 /// Weights that save_encoder() wrote, into a network as config describes it.
 Encoder load_encoder(const std::filesystem::path& path, const Config& config);
 /// PyTorch names and layouts; pixel scaling and architecture go into the metadata.

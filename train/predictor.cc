@@ -127,8 +127,10 @@ Prediction Predictor::predict(const fs::path& path, float region_score) const {
   }
   wsi::draw_heatmap(prediction.heatmap, {prediction.heatmap, slide->levels().front()}, places,
                     tiles[0].patch_level0);
-  prediction.regions = wsi::Annotations(
-      wsi::trace_regions(places, tiles[0].patch_level0, tiles[0].patch_level0, region_score));
+  const double step = tiles[0].patch_level0 * static_cast<double>(config_.patch - config_.overlap) /
+                      static_cast<double>(config_.patch);
+  prediction.regions =
+      wsi::Annotations(wsi::trace_regions(places, tiles[0].patch_level0, step, region_score));
   return prediction;
 }
 

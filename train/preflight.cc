@@ -13,7 +13,6 @@
 #include "train/interrupt.h"
 #include "train/progress.h"
 #include "train/tiles.h"
-#include "wsi/annotation.h"
 
 namespace mt::train {
 namespace {
@@ -45,7 +44,7 @@ SlideFacts examine(const SlideRecord& record, const Config& config) {
     const auto& level0 = slide->levels().front();
     facts.area_um2 =
         static_cast<double>(level0.width) * static_cast<double>(level0.height) * facts.mpp * facts.mpp;
-    if (!record.annotation.empty()) wsi::read_annotations(record.annotation);
+    if (!record.annotation.empty()) read_outlines(record, config);
   } catch (const Error& error) {
     facts.problem = error.what();
   }
@@ -111,7 +110,7 @@ int64_t preflight(Dataset& dataset, const Config& config) {
   const PatchScale scale = parse_patch_scale(config.mpp);
   if (scale.level < 0 && config.features.empty()) {
     // Tissue covers a third of a typical slide; the true number is known after tiling.
-    const double side_um = static_cast<double>(config.patch) * scale.mpp;
+    const double side_um = static_cast<double>(config.patch - config.overlap) * scale.mpp;
     const double patches = area / (side_um * side_um) / 3;
     const double bytes = patches * static_cast<double>(config.width) * 8 * 4;
     std::printf(

@@ -2,10 +2,10 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <sstream>
 
 #include "tensor/check.h"
 #include "tensor/io/safetensors.h"
-#include "wsi/annotation.h"
 #include "wsi/tiling.h"
 #include "wsi/tissue.h"
 
@@ -35,10 +35,22 @@ std::unique_ptr<wsi::Slide> open_slide(const SlideRecord& record, const Config& 
   return wsi::Slide::open(record.path, options);
 }
 
+wsi::Annotations read_outlines(const SlideRecord& record, const Config& config) {
+  std::vector<std::string> groups;
+  std::istringstream list(config.tumour_groups);
+  for (std::string group; std::getline(list, group, ',');) {
+    const std::size_t first = group.find_first_not_of(' ');
+    if (first != std::string::npos)
+      groups.push_back(group.substr(first, group.find_last_not_of(' ') - first + 1));
+  }
+  return wsi::read_annotations(record.annotation, groups);
+}
+
 SlideTiles make_tiles(const SlideRecord& record, const wsi::Slide& slide, const Config& config) {
   const PatchScale scale = parse_patch_scale(config.mpp);
   wsi::TilingOptions options;
   options.patch = config.patch;
+  options.overlap = config.overlap;
   options.mpp = scale.mpp;
   if (scale.level >= 0) options.level = scale.level;
   options.min_tissue = config.min_tissue;
@@ -64,7 +76,7 @@ SlideTiles make_tiles(const SlideRecord& record, const wsi::Slide& slide, const 
   if (record.label == 0) {
     tiles.tumour.assign(tiling.tiles.size(), 0.0F);
   } else if (!record.annotation.empty() && record.annotation_is_complete) {
-    const wsi::Annotations annotations = wsi::read_annotations(record.annotation);
+    const wsi::Annotations annotations = read_outlines(record, config);
     for (const wsi::Tile& tile : tiling.tiles) {
       tiles.tumour.push_back(static_cast<float>(annotations.coverage(
           static_cast<double>(tile.x_level0), static_cast<double>(tile.y_level0), tiling.patch_level0)));

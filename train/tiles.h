@@ -10,6 +10,7 @@
 
 #include "train/config.h"
 #include "train/datasets/dataset.h"
+#include "wsi/annotation.h"
 #include "wsi/slide.h"
 
 namespace mt::train {
@@ -43,6 +44,9 @@ std::unique_ptr<wsi::Slide> open_slide(const SlideRecord& record, const Config& 
 /// Tissue, grid, and the annotation's share of every patch. Throws Error naming the slide when it has no
 /// tissue or no mpp.
 SlideTiles make_tiles(const SlideRecord& record, const wsi::Slide& slide, const Config& config);
+
+/// The slide's outlines with the run's names of tumour (--tumour-groups). Throws Error.
+wsi::Annotations read_outlines(const SlideRecord& record, const Config& config);
 
 void write_tiles(const std::filesystem::path& path, const SlideTiles& tiles);
 SlideTiles read_tiles(const std::filesystem::path& path);

@@ -97,7 +97,7 @@ Annotations read_asap(const std::filesystem::path& path, const std::vector<std::
     const AnnotationRole role = role_of(polygon.group, tumour_groups);
     check(role != AnnotationRole::unknown,
           "{} is in group \"{}\"; known are Tumor, _0, _1 (tumour) and _2, Exclusion, None, Normal (not); "
-          "name the groups that are tumour",
+          "name the groups that are tumour (--tumour-groups)",
           where, polygon.group);
     if (role == AnnotationRole::left_out) continue;
     polygon.excluded = role == AnnotationRole::excluded;

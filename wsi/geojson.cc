@@ -108,7 +108,7 @@ void read_feature(const Json& feature, const std::string& where,
   check(
       role != AnnotationRole::unknown,
       "{} is of class \"{}\"; known are Tumor, and Ignore*, Exclusion, None, Normal (not); name the classes "
-      "that are tumour",
+      "that are tumour (--tumour-groups)",
       where, group.substr(0, 40));
   if (role == AnnotationRole::left_out) return;
   for (Polygon& part : parts) {

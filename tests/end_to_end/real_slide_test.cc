@@ -66,20 +66,21 @@ TEST_F(RealSlide, PicturesAreThoseOfTheLibrary) {
 }
 
 TEST_F(RealSlide, IsTiledAndPredictedByARunOfOtherSlides) {
-  // 0.499 um is taken for 0.5: 17 x 23 whole patches of 128 px, of which a third is tissue.
-  const std::string said = slide_says({"tissue", path_, folder_ / "tissue.png", "--patch", "128"});
+  // 0.499 um is taken for 0.5: 22 x 30 patches of 128 px, 96 px apart, of which a third is tissue.
+  const std::string said =
+      slide_says({"tissue", path_, folder_ / "tissue.png", "--patch", "128", "--overlap", "32"});
   long long tiles = 0;
   long long grid = 0;
   ASSERT_EQ(std::sscanf(said.c_str(), "%lld of %lld patches of 128 px (128.0 level-0 px)", &tiles, &grid), 2)
       << said;
-  EXPECT_EQ(grid, 17 * 23);
+  EXPECT_EQ(grid, 22 * 30);
   EXPECT_GT(tiles, grid / 4);
   EXPECT_LT(tiles, grid / 2);
   EXPECT_EQ(text_of(folder_ / "tissue.png").substr(1, 3), "PNG");
 
   const auto trained =
       train({"--data", write_csv(folder_, csv_slides(1)), "--preset", "tiny", "--method", "mil", "--pretrain",
-             "none", "--mpp", "0.5", "--patch", "128", "--run", folder_ / "run"});
+             "none", "--mpp", "0.5", "--patch", "128", "--overlap", "32", "--run", folder_ / "run"});
   ASSERT_EQ(trained.exit_code, 0) << trained.str();
   const auto result = predict({"--run", folder_ / "run", "--out", folder_ / "out", path_.string()});
   ASSERT_EQ(result.exit_code, 0) << result.str();
@@ -88,6 +89,7 @@ TEST_F(RealSlide, IsTiledAndPredictedByARunOfOtherSlides) {
       train::read_features(folder_ / "out" + std::string("/") + kName + ".h5");
   EXPECT_EQ(features.features.dim(0), tiles);
   EXPECT_EQ(features.attributes.patch_size_level0, 128);
+  EXPECT_EQ(features.attributes.overlap, 32);
   EXPECT_EQ(features.attributes.level0_width, 2220);
   ASSERT_TRUE(features.attributes.level0_magnification.has_value());
   EXPECT_NEAR(*features.attributes.level0_magnification, 20, 0.1);

@@ -56,10 +56,11 @@ std::string picture(const wsi::RgbImage& image, const std::string& caption) {
       jpeg_data_uri(image, kQuality), image.width, image.height, escape_html(caption), escape_html(caption));
 }
 
-std::string truth_picture(const SlideRecord& record, wsi::RgbImage image, const wsi::ThumbnailScale& scale) {
+std::string truth_picture(const SlideRecord& record, const Config& config, wsi::RgbImage image,
+                          const wsi::ThumbnailScale& scale) {
   if (record.annotation.empty())
     return picture(image, record.label == 1 ? "truth: tumour, not outlined" : "truth: no tumour");
-  const wsi::Annotations outlines = wsi::read_annotations(record.annotation);
+  const wsi::Annotations outlines = read_outlines(record, config);
   // Yellow on black is seen on every stain and by every eye.
   wsi::draw_outlines(image, scale, outlines, {0, 0, 0}, 4);
   wsi::draw_outlines(image, scale, outlines, {255, 225, 0}, 2);
@@ -86,7 +87,7 @@ std::string slide_pictures(RunContext& context, std::size_t slide,
     const auto opened = open_slide(record, context.config);
     const wsi::RgbImage thumbnail = opened->thumbnail(kThumbnail);
     const wsi::ThumbnailScale scale(thumbnail, opened->levels()[0]);
-    std::string html = truth_picture(record, thumbnail, scale);
+    std::string html = truth_picture(record, context.config, thumbnail, scale);
     for (const HeatmapScores& heatmap : heatmaps)
       html += heatmap_picture(heatmap, context.tiles[slide], slide, thumbnail, scale, heatmaps.size() > 1);
     return "<div class=\"pictures\">\n" + html + "</div>\n";

@@ -21,6 +21,7 @@ struct TissueCommand {
   SlideArguments slide;
   std::string output;
   std::string annotation;
+  std::vector<std::string> tumour_groups;
   int64_t size = 1536;
   wsi::TissueOptions tissue;
   wsi::TilingOptions tiling;
@@ -56,7 +57,7 @@ void run(TissueCommand command) {
     fmt::print("the slide does not say its um/px, so no patches are drawn; give --mpp-override or --level\n");
   }
   if (!command.annotation.empty())
-    wsi::draw_outlines(picture, scale, wsi::read_annotations(command.annotation));
+    wsi::draw_outlines(picture, scale, wsi::read_annotations(command.annotation, command.tumour_groups));
   wsi::write_png(command.output, picture);
   const auto tissue = std::count(mask.pixels.begin(), mask.pixels.end(), 1);
   fmt::print("{}: {} x {} pixels, {:.1f} % of the slide is tissue\n", command.output, picture.width,
@@ -76,9 +77,16 @@ void add_tissue_command(CLI::App& program) {
       ->check(CLI::Range(1, 16384));
   command->add_option("--annotation", options->annotation,
                       "Outlines that are drawn as well: ASAP XML, or GeoJSON from QuPath");
+  command
+      ->add_option("--tumour-groups", options->tumour_groups,
+                   "Its groups or classes, comma-separated, that are tumour beside Tumor, _0 and _1")
+      ->delimiter(',');
   command->add_option("--patch", options->tiling.patch, "Side of a patch in pixels")
       ->capture_default_str()
       ->check(CLI::Range(8, 8192));
+  command->add_option("--overlap", options->tiling.overlap, "Pixels that neighbouring patches share")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 8191));
   command->add_option("--mpp", options->tiling.mpp, "Micrometres per pixel of a patch")
       ->capture_default_str()
       ->check(CLI::Range(0.01, 1000.0));

@@ -18,12 +18,12 @@ int64_t embedding_batch(const Config& config) {
   return std::clamp<int64_t>((int64_t{96} << 20) / stem_bytes / 8 * 8, 8, 256);
 }
 
-FeatureAttributes attributes_of(const SlideRecord& slide, const SlideTiles& tiles) {
+FeatureAttributes attributes_of(const SlideRecord& slide, const SlideTiles& tiles, int64_t overlap) {
   FeatureAttributes attributes;
   attributes.name = slide.id;
   attributes.patch_size = tiles.patch;
   attributes.patch_size_level0 = static_cast<int64_t>(tiles.patch_level0 + 0.5);
-  attributes.overlap = 0;
+  attributes.overlap = overlap;
   attributes.level0_width = tiles.level0_width;
   attributes.level0_height = tiles.level0_height;
   if (tiles.mpp > 0) {  // 10 um per pixel at 1x: the convention of TRIDENT
@@ -71,7 +71,8 @@ SlideFeatures embed_from(PatchPipeline& pipeline, const Encoder& encoder, const 
     if (progress != nullptr) progress->advance(n);
   }
   out.coords = coordinates(tiles);
-  out.attributes = attributes_of(patches.dataset().slides[static_cast<std::size_t>(slide)], tiles);
+  out.attributes = attributes_of(patches.dataset().slides[static_cast<std::size_t>(slide)], tiles,
+                                 patches.config().overlap);
   return out;
 }
 

@@ -115,6 +115,7 @@ class Finetuning {
         arena_(encoder_.network->parameters()),
         optimizer_(ArenaOptimizer::sgd(arena_, config_.finetune_momentum, config_.finetune_weight_decay)),
         scores_(read_instance_scores(context, task.label_scores)) {
+    begin_training(encoder_, config_);
     for (std::size_t s = 0; s < scores_.size(); ++s) {
       const Split split = context.dataset.slides[s].split;
       const bool is_mined =
@@ -125,16 +126,16 @@ class Finetuning {
 
   void run() {
     if (!task_.optimizer.empty()) optimizer_.restore(SafetensorsFile(task_.optimizer.string()).read_all());
-    const NamedTensors at_start = optimizer_.checkpoint();
+    const NamedTensors at_start = checkpoint();
     int64_t epoch = 0;
     double seconds_before = 0;
-    if (const auto checkpoint = context_.folder.checkpoint(step_name_)) {
-      optimizer_.restore(checkpoint->tensors);
-      epoch = std::stoll(checkpoint->values.at("epoch"));
-      first_mean_direction_ = std::stod(checkpoint->values.at("first_mean_direction"));
-      images_ = std::stoll(checkpoint->values.at("images"));
-      updates_ = std::stoll(checkpoint->values.at("updates"));
-      seconds_before = checkpoint->seconds;
+    if (const auto saved = context_.folder.checkpoint(step_name_)) {
+      restore(saved->tensors);
+      epoch = std::stoll(saved->values.at("epoch"));
+      first_mean_direction_ = std::stod(saved->values.at("first_mean_direction"));
+      images_ = std::stoll(saved->values.at("images"));
+      updates_ = std::stoll(saved->values.at("updates"));
+      seconds_before = saved->seconds;
     }
     const Stopwatch watch(seconds_before);
     Progress progress(fmt::format("fine-tune round {}", task_.round), config_.round_epochs, "epochs");
@@ -147,7 +148,7 @@ class Finetuning {
       ++epoch;
       progress.advance();
       if (!collapsed && epoch < config_.round_epochs) {
-        context_.folder.save_checkpoint(step_name_, optimizer_.checkpoint(),
+        context_.folder.save_checkpoint(step_name_, checkpoint(),
                                         {{"epoch", std::to_string(epoch)},
                                          {"first_mean_direction", fmt::format("{}", first_mean_direction_)},
                                          {"images", std::to_string(images_)},
@@ -159,7 +160,7 @@ class Finetuning {
     if (collapsed) {
       std::printf("  the embeddings collapsed (squared norm of their mean %.3f): round %lld is rolled back\n",
                   last_mean_direction_, static_cast<long long>(task_.round));
-      optimizer_.restore(at_start);
+      restore(at_start);
     }
     if (mined.positives.empty()) mined = mine_for(epoch - 1);
     save_encoder(context_.folder.file(task_.out + "/encoder.safetensors"), encoder_);
@@ -169,6 +170,16 @@ class Finetuning {
   }
 
  private:
+  NamedTensors checkpoint() const {
+    NamedTensors tensors = optimizer_.checkpoint();
+    append_buffers(encoder_, tensors);
+    return tensors;
+  }
+  void restore(const NamedTensors& tensors) {
+    optimizer_.restore(tensors);
+    restore_buffers(encoder_, tensors);
+  }
+
   MinedSet mine_for(int64_t epoch) const {
     const int64_t global = (task_.round - 1) * config_.round_epochs + epoch;
     const int64_t last =

@@ -52,12 +52,14 @@ double learning_rate(const Config& config, int64_t step) {
 
 StepRecord simclr(RunContext& context, Encoder& encoder, const std::string& step_name) {
   const Config& config = context.config;
+  begin_training(encoder, config);
   ParameterArena arena(encoder.network->parameters());
   ArenaOptimizer optimizer = ArenaOptimizer::adam(arena, 0);
   int64_t step = 0;
   double seconds_before = 0;
   if (const auto checkpoint = context.folder.checkpoint(step_name)) {
     optimizer.restore(checkpoint->tensors);
+    restore_buffers(encoder, checkpoint->tensors);
     step = optimizer.steps();
     seconds_before = checkpoint->seconds;
   }
@@ -90,7 +92,9 @@ StepRecord simclr(RunContext& context, Encoder& encoder, const std::string& step
     progress.advance();
     context.folder.log("pretrain_step", JsonObject().add("step", step).add("loss", loss));
     if (watch.seconds() - saved_at >= config.checkpoint_seconds && step < config.pretrain_steps) {
-      context.folder.save_checkpoint(step_name, optimizer.checkpoint(), {}, watch.seconds());
+      NamedTensors checkpoint = optimizer.checkpoint();
+      append_buffers(encoder, checkpoint);
+      context.folder.save_checkpoint(step_name, checkpoint, {}, watch.seconds());
       saved_at = watch.seconds();
     }
   }
