@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
-#include <new>
 
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
@@ -11,6 +10,7 @@
 #include "train/features.h"
 #include "train/interrupt.h"
 #include "train/predictor.h"
+#include "train/program.h"
 #include "train/version.h"
 #include "train/wait_policy.h"
 #include "wsi/png.h"
@@ -98,16 +98,6 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "error: %s; see predict --help\n", error.what());
     return 2;
   }
-  try {
-    mt::train::catch_interrupts();
-    return mt::train::run(options);
-  } catch (const mt::Error& error) {
-    std::fprintf(stderr, "error: %s\n", error.what());
-    return error.exit_code();
-  } catch (const std::bad_alloc&) {
-    std::fprintf(stderr, "error: out of memory\n");
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "error: %s\n", error.what());
-  }
-  return 1;
+  mt::train::catch_interrupts();
+  return mt::train::program_main([&] { return mt::train::run(options); });
 }

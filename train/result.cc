@@ -152,7 +152,9 @@ std::string summary_table(const RunResult& result) {
   double seconds = 0;
   for (const StageTime& stage : result.stages) seconds += stage.seconds;
   text += fmt::format("\n{} in all stages", duration_text(seconds));
-  if (result.slides_left_out > 0) text += fmt::format("; {} slides were left out", result.slides_left_out);
+  if (result.slides_left_out > 0)
+    text += fmt::format("; {} slide{} left out", result.slides_left_out,
+                        result.slides_left_out == 1 ? " was" : "s were");
   return text + "\n";
 }
 

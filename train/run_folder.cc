@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -31,6 +32,25 @@ void make_folder(const fs::path& folder) {
   check(!error, "{}: cannot make this folder: {}", folder.string(), error.message());
 }
 
+/// Removes the temporary files (`.NAME.tmp-PROCESS-NUMBER`, see AtomicFile) that killed processes have left.
+/// Younger ones may be a shard's at work on another machine; no file takes a quarter of an hour to write.
+void remove_abandoned_files(const fs::path& folder) {
+  constexpr std::chrono::minutes kAbandonedAfter(15);
+  const auto is_temporary = [](const std::string& name) {
+    const std::size_t mark = name.rfind(".tmp-");
+    return name.starts_with('.') && mark != std::string::npos &&
+           name.find_first_not_of("0123456789-", mark + 5) == std::string::npos;
+  };
+  std::error_code error;
+  const auto now = fs::file_time_type::clock::now();
+  for (auto entry = fs::recursive_directory_iterator(folder, error);
+       entry != fs::recursive_directory_iterator(); entry.increment(error)) {
+    if (!is_temporary(entry->path().filename().string())) continue;
+    const auto written = entry->last_write_time(error);
+    if (!error && now - written > kAbandonedAfter) fs::remove(entry->path(), error);
+  }
+}
+
 }  // namespace
 
 void check_same_configuration(const fs::path& config_file, const Config& now) {
@@ -53,6 +73,7 @@ RunFolder::RunFolder(fs::path folder, const Config& config)
     check(::flock(lock_, LOCK_EX | LOCK_NB) == 0,
           "{}: another process is working in this run folder; wait for it, or end it", folder_.string());
   }
+  if (!shard_) remove_abandoned_files(folder_);
   if (!fs::exists(config_file)) write_file(config_file.string(), to_toml(config));
   read_state();
   if (shard_) return;

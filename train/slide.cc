@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <new>
 
 #include "tensor/check.h"
+#include "train/program.h"
 #include "train/slide_commands/command.h"
 #include "wsi/slide.h"
 
@@ -50,13 +50,5 @@ int run(int argc, char** argv) {
 }  // namespace mt::train
 
 int main(int argc, char** argv) {
-  try {
-    return mt::train::run(argc, argv);
-  } catch (const mt::Error& error) {
-    fmt::print(stderr, "error: {}\n", error.what());
-    return error.exit_code();
-  } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "error: out of memory\n");
-    return 1;
-  }
+  return mt::train::program_main([&] { return mt::train::run(argc, argv); });
 }

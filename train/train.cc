@@ -1,8 +1,6 @@
 // bin/train: from slides to a report.
 
 #include <cstdio>
-#include <exception>
-#include <new>
 
 #include "kernels/common/instruction_set.h"
 #include "tensor/check.h"
@@ -12,6 +10,7 @@
 #include "train/interrupt.h"
 #include "train/options.h"
 #include "train/preflight.h"
+#include "train/program.h"
 #include "train/progress.h"
 #include "train/report/report.h"
 #include "train/rounds.h"
@@ -115,20 +114,11 @@ void run(const Config& config) {
 
 int main(int argc, char** argv) {
   mt::train::wait_without_spinning(argv);
-  try {
-    mt::train::catch_interrupts();
+  mt::train::catch_interrupts();
+  const auto body = [&] {
     const auto config = mt::train::parse_train_options(argc, argv);
     if (config) mt::train::run(*config);
     return 0;
-  } catch (const mt::Error& error) {
-    std::fflush(stdout);
-    std::fprintf(stderr, "error: %s\n", error.what());
-    return error.exit_code();
-  } catch (const std::bad_alloc&) {
-    std::fprintf(stderr,
-                 "error: out of memory; use smaller batches (--finetune-batch, --pretrain-batch, --chunk)\n");
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "error: %s\n", error.what());
-  }
-  return 1;
+  };
+  return mt::train::program_main(body, "; use smaller batches (--finetune-batch, --pretrain-batch, --chunk)");
 }

@@ -71,6 +71,8 @@ ResNet tiny_encoder(int depth) {
 TEST(BadInput, WrongFlag) {
   expect_error(train(tiny_run("nowhere", {"--colour", "red"})), 2, {"--colour", "--help"});
   expect_error(predict({"--run", "nowhere", "--colour", "slide.tif"}), 2, {"--colour", "--help"});
+  expect_error(slide({"info", "slide.tif", "--colour"}), 2, {"--colour", "--help"});
+  expect_error(slide({"paint", "slide.tif"}), 2, {"subcommand", "--help"});
   EXPECT_FALSE(fs::exists("nowhere"));
 }
 
@@ -78,6 +80,10 @@ TEST(BadInput, WrongValue) {
   expect_error(train(tiny_run("nowhere", {"--method", "magic"})), 2, {"--method", "magic", "its2clr"});
   expect_error(train(tiny_run("nowhere", {"--patch", "many"})), 2, {"--patch", "many"});
   expect_error(train(tiny_run("nowhere", {"--patch", "32"})), 2, {"--patch 32", "InstanceNorm"});
+  expect_error(train(tiny_run("nowhere", {"--norm", "batch", "--bn", "batch", "--chunk", "24"})), 2,
+               {"--bn batch", "32 views", "chunks of 24", "--bn frozen", "--chunk 32"});
+  expect_error(train(tiny_run("nowhere", {"--bn", "batch"})), 2, {"--bn batch", "--norm batch"});
+  expect_error(train(tiny_run("nowhere", {"--overlap", "64"})), 2, {"--overlap 64", "less than the patch"});
   expect_error(train(tiny_run("nowhere", {"--mpp", "coarse"})), 2, {"--mpp", "coarse"});
   expect_error(train(tiny_run("nowhere", {"--shard", "3/2"})), 2, {"--shard 3/2"});
   expect_error(train({"--data", "phantom", "--run", "nowhere", "--phantom-slides", "9"}), 2,
@@ -85,6 +91,22 @@ TEST(BadInput, WrongValue) {
   expect_error(train({"--data", "mice", "--run", "nowhere"}), 2, {"--data mice", "camelyon16", ".csv"});
   expect_error(train({"--data", "phantom"}), 2, {"--run"});
   EXPECT_FALSE(fs::exists("nowhere"));
+}
+
+TEST(BadInput, SlidesAndFoldersThatSlideCannotUse) {
+  const TemporaryFolder folder;
+  const std::string good = csv_slides(1)[0].path;
+  expect_error(slide({"info", folder / "absent.svs"}), 1, {"absent.svs"});
+  expect_error(slide({"info", folder.put("nonsense.tif", "this is no slide")}), 1, {"nonsense.tif"});
+  expect_error(slide({"info", write_truncated(folder, "truncated.tif")}), 1, {"truncated.tif"});
+  expect_error(slide({"thumb", good, folder / "no/such/folder/t.png"}), 1, {"t.png", "cannot be written"});
+  expect_error(slide({"region", good, "0", "0", "64", "64", folder / "r.png", "--level", "40"}), 1,
+               {"level 40"});
+  expect_error(slide({"phantom", folder.put("file", "") + "/set"}), 1, {"file/set"});
+  ProgramOptions full;
+  full.file_bytes = 1000;
+  expect_error(slide({"thumb", good, folder / "t.png"}, full), 1, {"t.png", "space"});
+  EXPECT_FALSE(fs::exists(folder / "t.png"));
 }
 
 TEST(BadInput, MissingRoot) {
@@ -155,7 +177,7 @@ TEST(BadInput, SlideWithoutTissueIsNamedAndCanBeSkipped) {
   skipping.push_back("--skip-bad-slides");
   const auto skipped = train(csv_run(folder, slides, skipping));
   EXPECT_EQ(skipped.exit_code, 0) << skipped.str();
-  EXPECT_NE(skipped.out.find("1 slides were left out"), std::string::npos) << skipped.str();
+  EXPECT_NE(skipped.out.find("; 1 slide was left out"), std::string::npos) << skipped.str();
 }
 
 TEST(BadInput, LabelForAnUnknownSlide) {
@@ -290,6 +312,17 @@ TEST_F(BadRunFolder, AFullDiskCostsNothing) {
   EXPECT_EQ(again.exit_code, 0) << again.str();
   EXPECT_EQ(fs::last_write_time(tiles), written);
 
+  // While slides are written, and while the method works: what was finished stays finished.
+  full.file_bytes = 100'000;
+  expect_error(train({"--data", "phantom", "--preset", "tiny", "--run", folder_ / "phantom"}, full), 1,
+               {"disk full"});
+  const std::string result = text_of(run_ + "/result.json");
+  fs::remove(run_ + "/report.html");
+  full.file_bytes = 20'000;
+  expect_error(train(arguments_, full), 1, {"report.html", "space"});
+  EXPECT_EQ(text_of(run_ + "/result.json"), result);
+  EXPECT_EQ(train(arguments_).exit_code, 0);
+
   full.file_bytes = 2'000;  // predict writes features first
   const std::string slide = csv_slides(1)[0].path;
   expect_error(predict({"--run", run_, "--out", folder_ / "out", slide}, full), 1, {"normal_001.h5"});
@@ -304,6 +337,16 @@ TEST_F(BadRunFolder, OutOfMemoryIsSaid) {
   const auto result = train(tiny_run(run_, {"--pretrain-batch", "400000"}), small);  // 4.6 GiB of pixels
   expect_error(result, 1, {"out of memory", "--pretrain-batch"});
   EXPECT_TRUE(fs::exists(run_ + "/tiles/normal_001.safetensors"));
+}
+
+TEST_F(BadRunFolder, OutOfMemoryIsSaidByTheOthers) {
+  if (is_sanitized()) GTEST_SKIP() << "sanitizers reserve more address space than this test allows";
+  ProgramOptions small;
+  small.address_space = uint64_t{80} << 20;
+  small.environment = {{"OMP_NUM_THREADS", "1"}};
+  const std::string good = csv_slides(1)[0].path;
+  expect_error(slide({"region", good, "0", "0", "6000", "6000", folder_ / "r.png"}, small), 1, {"memory"});
+  EXPECT_FALSE(fs::exists(folder_ / "r.png"));
 }
 
 TEST_F(BadRunFolder, BagsSmallerThanKSimplyWork) {

@@ -3,11 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstdlib>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "tensor/io/safetensors.h"
 #include "tensor/rng.h"
 #include "tests/end_to_end/programs.h"
 #include "train/features.h"
@@ -76,8 +79,15 @@ TEST(TinyRun, EndsWithFiguresHashAndReport) {
 TEST(TinyRun, TheSameCommandAgainIsDoneInAMoment) {
   const std::string& run = reference_run();
   const Json before = result_of(run);
+  // A killed process's half file goes; one that a shard may be writing stays.
+  const fs::path abandoned = run + "/rounds/.mil.safetensors.tmp-1-0";
+  const fs::path young = run + "/rounds/.mil.safetensors.tmp-2-0";
+  for (const fs::path& half : {abandoned, young}) std::ofstream(half) << "half";
+  fs::last_write_time(abandoned, fs::file_time_type::clock::now() - std::chrono::hours(1));
   const auto again = train({"--data", "phantom", "--preset", "tiny", "--run", run});
   EXPECT_EQ(again.exit_code, 0) << again.str();
+  EXPECT_FALSE(fs::exists(abandoned));
+  EXPECT_TRUE(fs::remove(young));
   EXPECT_EQ(again.out.find("MIL"), std::string::npos) << again.out;
   EXPECT_EQ(again.out.find("fine-tune round"), std::string::npos) << again.out;
   EXPECT_EQ(again.out.find("embed"), std::string::npos) << again.out;
@@ -105,6 +115,15 @@ bool killed(const Arguments& arguments, const std::function<bool(double)>& when)
   const auto result = train(arguments, options);
   EXPECT_TRUE(result.signal == SIGKILL || result.exit_code == 0) << result.str();
   return result.signal == SIGKILL;
+}
+
+/// Asked when to kill: when the run has a checkpoint of `step`, quotes included.
+std::function<bool(double)> has_checkpoint(const std::string& run, const std::string& step) {
+  return [=](double) {
+    const std::string state = text_of(run + "/state.json");
+    const std::size_t checkpoints = state.find("\"checkpoints\"");
+    return checkpoints != std::string::npos && state.find(step, checkpoints) != std::string::npos;
+  };
 }
 
 TEST(TinyRun, KilledAtFiveMomentsAndRestartedItEndsTheSame) {
@@ -137,17 +156,30 @@ TEST(TinyRun, KilledRightAfterACheckpointOfEachStageItEndsTheSame) {
   for (const char* step :
        {"\"pretrain\"", "\"mil rounds/initial+ranking\"", "\"finetune rounds/hnm+ranking/1\"",
         "\"finetune rounds/hnm+ranking/2\"", "\"mil rounds/hnm+ranking/2\""}) {
-    const auto has_checkpoint = [&](double) {
-      const std::string state = text_of(run + "/state.json");
-      const std::size_t checkpoints = state.find("\"checkpoints\"");
-      return checkpoints != std::string::npos && state.find(step, checkpoints) != std::string::npos;
-    };
-    EXPECT_TRUE(killed(arguments, has_checkpoint)) << step;
+    EXPECT_TRUE(killed(arguments, has_checkpoint(run, step))) << step;
   }
   const auto last = train(arguments);
   ASSERT_EQ(last.exit_code, 0) << last.str();
   expect_same_results(result_of(run), result_of(reference_run()));
   EXPECT_EQ(text_of(run + "/log.jsonl"), text_of(reference_run() + "/log.jsonl"));
+}
+
+TEST(TinyRun, BatchNormOnBatchStatisticsResumesWithItsRunningOnes) {
+  const TemporaryFolder folder;
+  const Arguments batch_norm{"--norm", "batch", "--bn", "batch", "--checkpoint-seconds", "0"};
+  const auto whole = train(tiny_run(folder / "whole", batch_norm));
+  ASSERT_EQ(whole.exit_code, 0) << whole.str();
+  const Arguments parts = tiny_run(folder / "parts", batch_norm);
+  for (const char* step : {"\"pretrain\"", "\"finetune rounds/hnm+ranking/1\""})
+    EXPECT_TRUE(killed(parts, has_checkpoint(folder / "parts", step))) << step;
+  const auto last = train(parts);
+  ASSERT_EQ(last.exit_code, 0) << last.str();
+  expect_same_results(result_of(folder / "parts"), result_of(folder / "whole"));
+  const std::string encoder = "/encoders/initial.safetensors";
+  EXPECT_EQ(text_of(folder / ("parts" + encoder)), text_of(folder / ("whole" + encoder)));
+  const SafetensorsFile weights(folder / ("whole" + encoder));
+  EXPECT_EQ(weights["bn1.num_batches_tracked"].item<int64_t>(), 6);  // the tiny preset's steps
+  EXPECT_NE(weights["bn1.running_mean"].data<float>()[0], 0.0F);
 }
 
 TEST(TinyRun, CtrlCSaysHowToGoOn) {
@@ -159,6 +191,19 @@ TEST(TinyRun, CtrlCSaysHowToGoOn) {
   expect_error(train(arguments, options), 130, {"interrupted", "run the same command again"});
   EXPECT_FALSE(fs::exists(folder / "run/result.json"));
   EXPECT_EQ(train(arguments).exit_code, 0);
+}
+
+TEST(TinyRun, CtrlCWhileFineTuningCostsNothing) {
+  const TemporaryFolder folder;
+  const Arguments arguments = tiny_run(folder / "run", {"--checkpoint-seconds", "0"});
+  ProgramOptions options;
+  options.kill_signal = SIGINT;
+  options.kill_when = has_checkpoint(folder / "run", "\"finetune rounds/hnm+ranking/1\"");
+  expect_error(train(arguments, options), 130, {"interrupted", "run the same command again"});
+  EXPECT_FALSE(fs::exists(folder / "run/result.json"));
+  const auto last = train(arguments);
+  ASSERT_EQ(last.exit_code, 0) << last.str();
+  expect_same_results(result_of(folder / "run"), result_of(reference_run()));
 }
 
 TEST(TinyRun, PredictGivesTheScoresOfTheResult) {

@@ -54,7 +54,6 @@ void set_limit(int resource, const std::optional<uint64_t>& limit) {
 [[noreturn]] void become(char* const* arguments, char* const* environment, int out, int err,
                          const ProgramOptions& options) {
   if (dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0) _exit(125);
-  if (options.file_bytes) std::signal(SIGXFSZ, SIG_IGN);  // else writing too much ends the process
   set_limit(RLIMIT_FSIZE, options.file_bytes);
   set_limit(RLIMIT_AS, options.address_space);
   execve(arguments[0], arguments, environment);

@@ -155,8 +155,8 @@ std::string warnings(const RunResult& result) {
         collapsed);
   }
   if (result.slides_left_out > 0) {
-    items += fmt::format("<li>{} slides were left out; see <a href=\"#notes\">notes</a>.</li>\n",
-                         result.slides_left_out);
+    items += fmt::format("<li>{} slide{} left out; see <a href=\"#notes\">notes</a>.</li>\n",
+                         result.slides_left_out, result.slides_left_out == 1 ? " was" : "s were");
   }
   return items.empty() ? items : "<ul class=\"warnings\">\n" + items + "</ul>\n";
 }
