@@ -21,5 +21,6 @@
 namespace mt {
 
 inline constexpr bool kAddressSanitizer = MT_ADDRESS_SANITIZER != 0;
+inline constexpr bool kSanitized = MT_ADDRESS_SANITIZER != 0 || MT_THREAD_SANITIZER != 0;
 
 }  // namespace mt

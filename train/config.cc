@@ -31,6 +31,7 @@ void apply_paper(Config& c) {
   c.positive_fallback = 0;
   c.negative_ratio = 0.2;
   c.random_negatives = 0;
+  c.uncertain_negatives = true;
   c.finetune_loss = "two-step";
   c.finetune_batch = 512;
   c.finetune_positives = 0.2;

@@ -89,6 +89,7 @@ struct Config {
   double positive_end = 0.8;
   double negative_ratio = 0.2;
   double random_negatives = 0;
+  bool uncertain_negatives = false;
   std::string finetune_loss = "joint";  // joint | two-step
   int64_t finetune_batch = 64;
   double finetune_positives = 0.5;

@@ -27,6 +27,15 @@ Pool pool_of(const Dataset& dataset, const std::vector<std::vector<float>>& scor
   return pool;
 }
 
+Pool pool_of(const std::vector<ScoredPatch>& patches) {
+  Pool pool;
+  for (const ScoredPatch& patch : patches) {
+    pool.ids.push_back(patch.id);
+    pool.scores.push_back(patch.score);
+  }
+  return pool;
+}
+
 double quantile(const std::vector<float>& scores, double level) {
   double value = 0;
   select<float>(Device::cpu)
@@ -65,14 +74,16 @@ MinedSet mine(const Dataset& dataset, const std::vector<std::vector<float>>& sco
         "mine: there must be patches of positive and of negative slides");
 
   mined.positive_threshold = config.positive_threshold;
-  split_pool(positive, Threshold::above, mined.positive_threshold, mined.positives, nullptr);
+  std::vector<ScoredPatch> uncertain;
+  split_pool(positive, Threshold::above, mined.positive_threshold, mined.positives, &uncertain);
   mined.positive_share =
       static_cast<double>(mined.positives.size()) / static_cast<double>(positive.ids.size());
   if (config.positive_fallback > 0 && (mined.positive_share < 0.03 || mined.positive_share > 0.5)) {
     mined.fallback = true;
     mined.positives.clear();
+    uncertain.clear();
     mined.positive_threshold = quantile(positive.scores, 1 - config.positive_fallback);
-    split_pool(positive, Threshold::at_least, mined.positive_threshold, mined.positives, nullptr);
+    split_pool(positive, Threshold::at_least, mined.positive_threshold, mined.positives, &uncertain);
   }
   check(
       !mined.positives.empty(),
@@ -83,12 +94,14 @@ MinedSet mine(const Dataset& dataset, const std::vector<std::vector<float>>& sco
   // already.
   const double ratio =
       config.positive_start + (config.positive_end - config.positive_start) * std::clamp(progress, 0.0, 1.0);
-  Pool passed;
-  for (const ScoredPatch& patch : mined.positives) {
-    passed.ids.push_back(patch.id);
-    passed.scores.push_back(patch.score);
-  }
+  const Pool passed = pool_of(mined.positives);
   split_pool(passed, Threshold::at_least, quantile(passed.scores, 1 - ratio), mined.paced_positives, nullptr);
+  if (!uncertain.empty()) {
+    const Pool below = pool_of(uncertain);
+    const double limit = quantile(below.scores, ratio);
+    for (const ScoredPatch& patch : uncertain)
+      if (patch.score <= limit) mined.paced_uncertain.push_back(patch);
+  }
 
   if (method == "hnm") {
     mined.negative_threshold = quantile(negative.scores, 1 - config.negative_ratio);

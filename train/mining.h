@@ -23,6 +23,8 @@ struct MinedSet {
   std::vector<ScoredPatch>
       hard_negatives;  // negative slides, at or above the quantile (all of them for its2clr)
   std::vector<ScoredPatch> easy_negatives;  // the rest of the negative slides
+  /// Positive slides, not above the threshold, and of those the lowest self-paced share: most likely normal.
+  std::vector<ScoredPatch> paced_uncertain;
   double positive_threshold = 0;
   double negative_threshold = 0;
   double positive_share = 0;  // of positive-slide patches that passed the threshold

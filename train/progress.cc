@@ -66,7 +66,7 @@ void Progress::draw(bool last) {
   printed_tenth_ = total_ > 0 ? done_ * 10 / total_ : 0;
   const double seconds = seconds_since(begin_);
   const double rate = seconds > 0 ? static_cast<double>(done_ - start_) / seconds : 0;
-  std::string text = fmt::format("  {:<22}", label_);
+  std::string text = fmt::format("  {:<24} ", label_);
   if (terminal_ && !last)
     text += bar(total_ > 0 ? static_cast<double>(done_) / static_cast<double>(total_) : 1) + " ";
   text += fmt::format("{}/{} {}", done_, total_, unit_);

@@ -86,6 +86,12 @@ std::string json_of(const Config& config) {
   return object.str();
 }
 
+std::string versions_json() {
+  JsonObject object;
+  for (const auto& [name, version] : versions_built_with()) object.add(name.c_str(), version);
+  return object.str();
+}
+
 /// "0.912 [0.83, 0.97]"
 std::string cell(const std::vector<Metric>& metrics, const char* name) {
   for (const Metric& metric : metrics) {
@@ -116,7 +122,9 @@ std::string to_json(const RunResult& result) {
   JsonObject object;
   object.add("schema_version", 1)
       .add("microtome", kVersion)
+      .raw("versions", versions_json())
       .add("instruction_set", result.instruction_set)
+      .add("threads", result.threads)
       .raw("config", json_of(result.config))
       .add("slides_train", result.slides_train)
       .add("slides_validation", result.slides_validation)

@@ -60,7 +60,7 @@ VariantResult run_variant(RunContext& context, const std::string& method, bool r
       FinetuneTask task{
           method,    encoder,
           optimizer, folders[static_cast<std::size_t>(variant.selected_round)] + "/label_scores.safetensors",
-          folder,    round};
+          folder,    round,   variant.selected_round != 0};
       finetune(context, task);
       folders.push_back(folder);
       variant.rounds.emplace_back();

@@ -104,6 +104,7 @@ void run(const Config& config) {
   result.slides_left_out = static_cast<int64_t>(dataset.problems.size());
   result.notes = dataset.notes;
   result.instruction_set = instruction_set();
+  result.threads = thread_count();
   write_file(folder.file("result.json").string(), to_json(result));
   write_report(context, result);
   std::printf("%s\nreport: %s\n", summary_table(result).c_str(), folder.file("report.html").c_str());

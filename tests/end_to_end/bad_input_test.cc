@@ -9,6 +9,7 @@
 #include "models/resnet.h"
 #include "models/weights.h"
 #include "tensor/io/safetensors.h"
+#include "tensor/sanitizers.h"
 #include "tests/end_to_end/programs.h"
 #include "wsi/tiff/writer.h"
 
@@ -40,20 +41,6 @@ fs::path write_truncated(const TemporaryFolder& folder, const std::string& name)
   fs::copy_file(csv_slides(1)[0].path, path);
   fs::resize_file(path, fs::file_size(path) / 2);
   return path;
-}
-
-constexpr bool is_sanitized() {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  return true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-  return true;
-#else
-  return false;
-#endif
-#else
-  return false;
-#endif
 }
 
 /// The encoder that --preset tiny makes, or one of another depth.
@@ -330,7 +317,7 @@ TEST_F(BadRunFolder, AFullDiskCostsNothing) {
 }
 
 TEST_F(BadRunFolder, OutOfMemoryIsSaid) {
-  if (is_sanitized()) GTEST_SKIP() << "sanitizers reserve more address space than this test allows";
+  if (kSanitized) GTEST_SKIP() << "sanitizers reserve more address space than this test allows";
   ProgramOptions small;
   small.address_space = uint64_t{2} << 30;
   small.environment = {{"OMP_NUM_THREADS", "1"}};

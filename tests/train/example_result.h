@@ -53,6 +53,7 @@ inline RunResult example_result(const std::vector<std::string>& slides) {
   result.config = preset_config("tiny", "phantom");
   result.config.data = "phantom";
   result.instruction_set = "EXAMPLE";
+  result.threads = 2;
   result.slides_train = 2;
   result.slides_validation = 2;
   result.slides_test = static_cast<int64_t>(slides.size());

@@ -54,7 +54,7 @@ struct EpochPlan {
   std::vector<bool> is_step_two;       // two-step: the paper's step B
 };
 
-EpochPlan plan_epoch(const Config& config, const MinedSet& mined, int64_t epoch) {
+EpochPlan plan_epoch(const Config& config, const MinedSet& mined, int64_t epoch, bool labels_updated) {
   const auto stream = [&](const char* what) {
     return RandomStream(config.seed, Purpose::mining, static_cast<uint32_t>(epoch), hash64(what));
   };
@@ -78,7 +78,13 @@ EpochPlan plan_epoch(const Config& config, const MinedSet& mined, int64_t epoch)
   Draw negative(negatives, stream("negative"));
   Draw positive(ids_of(two_step ? mined.positives : mined.paced_positives), stream("positive"));
   Draw paced(ids_of(mined.paced_positives), stream("paced"));
-  Draw negative_two(negatives, stream("negative two"));
+  // Once the pseudo-labels have been renewed, step B's negatives may hold patches of positive slides too.
+  std::vector<PatchId> negatives_two = negatives;
+  if (config.uncertain_negatives && labels_updated) {
+    const std::vector<PatchId> uncertain = ids_of(mined.paced_uncertain);
+    negatives_two.insert(negatives_two.end(), uncertain.begin(), uncertain.end());
+  }
+  Draw negative_two(std::move(negatives_two), stream("negative two"));
   EpochPlan plan;
   const auto add = [&](Draw& p, Draw& n, std::size_t positives, bool is_two) {
     std::vector<PatchId> ids;
@@ -194,7 +200,7 @@ class Finetuning {
     const int64_t epochs = config_.rounds * config_.round_epochs;
     const double rate = Schedule::cosine(config_.finetune_lr, epochs)
                             .rate(steps_from_epoch(global, config_.finetune_cosine_from));
-    const EpochPlan plan = plan_epoch(config_, mined, global);
+    const EpochPlan plan = plan_epoch(config_, mined, global, task_.labels_updated);
     const AugmentPolicy policy = view_policy(config_);
     PatchPipeline pipeline(context_.patches, plan.batches);
     PatchPipeline::Batch batch;
@@ -264,6 +270,7 @@ class Finetuning {
                             .add("positives", mined.positives.size())
                             .add("paced_positives", mined.paced_positives.size())
                             .add("hard_negatives", mined.hard_negatives.size())
+                            .add("uncertain_negatives", mined.paced_uncertain.size())
                             .add("positive_threshold", mined.positive_threshold)
                             .add("negative_threshold", mined.negative_threshold)
                             .add("positive_share", mined.positive_share)

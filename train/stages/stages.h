@@ -65,6 +65,7 @@ struct FinetuneTask {
   std::string label_scores;         // file of the accepted pseudo-labels
   std::string out;
   int64_t round = 1;
+  bool labels_updated = false;  // the pseudo-labels are no longer those of the first round
 };
 void finetune(RunContext& context, const FinetuneTask& task);
 
