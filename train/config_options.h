@@ -177,10 +177,12 @@ void visit_options(C& c, Visitor&& visit) {
   visit(OptionText{"random-negatives", group,
                    "share of negative-slide patches added at random each epoch (method hnm)"},
         c.random_negatives);
-  visit(OptionText{"uncertain-negatives", group,
-                   "two-step: after the first accepted round, step B's negatives also hold the self-paced lowest "
-                   "share of the patches of positive slides at or below the threshold"},
-        c.uncertain_negatives);
+  visit(
+      OptionText{
+          "uncertain-negatives", group,
+          "two-step: after the first accepted round, step B's negatives also hold the self-paced lowest "
+          "share of the patches of positive slides at or below the threshold"},
+      c.uncertain_negatives);
   visit(OptionText{"finetune-loss",
                    group,
                    "two-step: the paper's; joint: one SupCon with both classes as anchors plus NT-Xent",

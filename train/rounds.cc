@@ -58,9 +58,13 @@ VariantResult run_variant(RunContext& context, const std::string& method, bool r
     for (int64_t round = 1; round <= config.rounds; ++round) {
       const std::string folder = round_folder(method, ranking, round);
       FinetuneTask task{
-          method,    encoder,
-          optimizer, folders[static_cast<std::size_t>(variant.selected_round)] + "/label_scores.safetensors",
-          folder,    round,   variant.selected_round != 0};
+          method,
+          encoder,
+          optimizer,
+          folders[static_cast<std::size_t>(variant.selected_round)] + "/label_scores.safetensors",
+          folder,
+          round,
+          variant.selected_round != 0};
       finetune(context, task);
       folders.push_back(folder);
       variant.rounds.emplace_back();

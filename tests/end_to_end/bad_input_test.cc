@@ -327,7 +327,7 @@ TEST_F(BadRunFolder, OutOfMemoryIsSaid) {
 }
 
 TEST_F(BadRunFolder, OutOfMemoryIsSaidByTheOthers) {
-  if (is_sanitized()) GTEST_SKIP() << "sanitizers reserve more address space than this test allows";
+  if (kSanitized) GTEST_SKIP() << "sanitizers reserve more address space than this test allows";
   ProgramOptions small;
   small.address_space = uint64_t{80} << 20;
   small.environment = {{"OMP_NUM_THREADS", "1"}};

@@ -19,19 +19,20 @@ double metric(const Json& variant, const char* name) {
   return 0;
 }
 
-/// The whole of --preset fast, on a third of the demo's slides. Nothing is said of which method of
-/// fine-tuning wins.
+/// The whole of --preset fast, with fewer slides than the demo to validate and test on. Nothing is said of
+/// which method of fine-tuning wins.
 TEST(FastPreset, FineTuningRaisesInstanceAveragePrecisionByATenth) {
   if (kSanitized) GTEST_SKIP() << "minutes of training; its stages run under sanitizers in the other tests";
   const TemporaryFolder folder;
   const std::string tuned = folder / "tuned";
   const std::string frozen = folder / "frozen";
-  const auto first = train({"--data", "phantom", "--preset", "fast", "--phantom-slides", "48/16/32", "--run", tuned});
+  const auto first =
+      train({"--data", "phantom", "--preset", "fast", "--phantom-slides", "100/20/30", "--run", tuned});
   ASSERT_EQ(first.exit_code, 0) << first.str();
   // The same settings, slides and pre-trained weights, but for the method.
-  const auto second =
-      train({"--config", tuned + "/config.toml", "--data", "camelyon16", "--root", tuned + "/phantom", "--method",
-             "mil", "--pretrain", "none", "--weights", tuned + "/encoders/initial.safetensors", "--run", frozen});
+  const auto second = train({"--config", tuned + "/config.toml", "--data", "camelyon16", "--root",
+                             tuned + "/phantom", "--method", "mil", "--pretrain", "none", "--weights",
+                             tuned + "/encoders/initial.safetensors", "--run", frozen});
   ASSERT_EQ(second.exit_code, 0) << second.str();
   const Json hnm = Json::parse(text_of(tuned + "/result.json")).at("variants").at(0);
   const Json mil = Json::parse(text_of(frozen + "/result.json")).at("variants").at(0);
@@ -39,7 +40,9 @@ TEST(FastPreset, FineTuningRaisesInstanceAveragePrecisionByATenth) {
   EXPECT_EQ(mil.at("name"), "mil+ranking");
   // Both began with the same first round.
   EXPECT_EQ(hnm.at("rounds").at(0).at("validation_auc"), mil.at("rounds").at(0).at("validation_auc"));
-  EXPECT_GE(metric(hnm, "instance_average_precision"), metric(mil, "instance_average_precision") + 0.1);
+  const double gain = metric(hnm, "instance_average_precision") - metric(mil, "instance_average_precision");
+  RecordProperty("gain", std::to_string(gain));
+  EXPECT_GE(gain, 0.1);
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ Dataset four_slides() {
 
 Config paper() {
   Config config = preset_config("paper", "camelyon16");
-  config.positive_fallback = 0;
+  config.positive_threshold = 0.25;  // a float, too
   return config;
 }
 
@@ -39,13 +39,13 @@ std::vector<std::string> names(const std::vector<ScoredPatch>& patches) {
 
 using Names = std::vector<std::string>;
 
-const Scores kScores{{0.9F, 0.3F, 0.31F, 0.1F},          // positive
-                     {0.2F, 0.8F, 0.1F, 0.05F, 0.6F},    // negative
-                     {0.5F, 0.29F, 0.7F, 0.2F},          // positive
+const Scores kScores{{0.9F, 0.25F, 0.31F, 0.1F},          // positive
+                     {0.2F, 0.8F, 0.1F, 0.05F, 0.6F},     // negative
+                     {0.5F, 0.24F, 0.7F, 0.2F},           // positive
                      {0.4F, 0.01F, 0.02F, 0.03F, 0.7F}};  // negative
 
 TEST(MiningTest, PositivesLieAboveTheThresholdAndThePacedOnesAboveAQuantileOfThose) {
-  // Above 0.3: 0.9, 0.31, 0.5, 0.7 (0.3 itself is not). At progress 0 the top 20 %: numpy's quantile 0.8 of
+  // Above 0.25: 0.9, 0.31, 0.5, 0.7 (0.25 itself is not). At progress 0 the top 20 %: numpy's quantile 0.8 of
   // these four is 0.7 + 0.4·0.2 = 0.78. At progress 1 the top 80 %: quantile 0.2 is 0.31 + 0.6·0.19 = 0.424.
   MinedSet mined = mine(four_slides(), kScores, paper(), "hnm", 0);
   EXPECT_EQ(names(mined.positives), (Names{"0/0", "0/2", "2/0", "2/2"}));
@@ -72,17 +72,19 @@ TEST(MiningTest, HardNegativesAreTheTopOfAllNegativeSlidesTogether) {
 }
 
 TEST(MiningTest, UncertainNegativesAreTheLowestOfThePositiveSlides) {
-  // Not above 0.3: 0.3, 0.1, 0.29, 0.2. At progress 0 the lowest 20 %: quantile 0.2 is 0.1 + 0.6·0.1 = 0.16.
+  // Not above 0.25: 0.25, 0.1, 0.24, 0.2. At progress 0 the lowest 20 %: quantile 0.2 is 0.1 + 0.6·0.1 =
+  // 0.16.
   EXPECT_EQ(names(mine(four_slides(), kScores, paper(), "hnm", 0).paced_uncertain), (Names{"0/3"}));
-  // At progress 1 the lowest 80 %: quantile 0.8 is 0.29 + 0.4·0.01 = 0.294.
-  EXPECT_EQ(names(mine(four_slides(), kScores, paper(), "hnm", 1).paced_uncertain), (Names{"0/3", "2/1", "2/3"}));
+  // At progress 1 the lowest 80 %: quantile 0.8 is 0.24 + 0.4·0.01 = 0.244.
+  EXPECT_EQ(names(mine(four_slides(), kScores, paper(), "hnm", 1).paced_uncertain),
+            (Names{"0/3", "2/1", "2/3"}));
 }
 
 TEST(MiningTest, TheTopShareReplacesAThresholdThatPassesTooManyOrTooFew) {
   Config config = paper();
   config.positive_fallback = 0.25;  // two of eight
   Scores scores = kScores;
-  for (float& score : scores[0]) score = std::min(1.0F, score + 0.3F);  // 6 of 8 above 0.3
+  for (float& score : scores[0]) score = std::min(1.0F, score + 0.3F);  // 6 of 8 above
   const MinedSet many = mine(four_slides(), scores, config, "hnm", 0);
   EXPECT_TRUE(many.fallback);
   EXPECT_DOUBLE_EQ(many.positive_share, 0.75);
@@ -90,7 +92,7 @@ TEST(MiningTest, TheTopShareReplacesAThresholdThatPassesTooManyOrTooFew) {
   EXPECT_EQ(many.paced_uncertain.size() + many.positives.size(), 2U + 2U);  // a fifth of the other six: two
 
   for (const std::size_t slide : {std::size_t{0}, std::size_t{2}})
-    for (float& score : scores[slide]) score *= 0.25F;  // none above 0.3
+    for (float& score : scores[slide]) score *= 0.25F;  // none above
   const MinedSet few = mine(four_slides(), scores, config, "hnm", 0);
   EXPECT_TRUE(few.fallback);
   EXPECT_EQ(few.positive_share, 0);
