@@ -6,6 +6,7 @@
 #   make clean    remove build folders and bin/            make lint     format check, dialect lint, clang-tidy
 
 BUILD := build
+PROGRAMS := train predict slide
 MESON_FLAGS ?=
 # Test programs of the ASan+UBSan pass; empty: all of them.
 ASAN_PROGRAMS ?=
@@ -13,8 +14,8 @@ ASAN_PROGRAMS ?=
 .PHONY: all setup demo test verify verify-asan verify-tsan bench format format-check lint clean
 
 all: setup $(BUILD)/build.ninja
-	@ninja -C $(BUILD) --quiet
-	@mkdir -p bin && for p in train predict slide; do [ ! -e $(BUILD)/train/$$p ] || ln -sf ../$(BUILD)/train/$$p bin/$$p; done
+	@ninja -C $(BUILD) --quiet $(addprefix train/,$(PROGRAMS))
+	@mkdir -p bin && for p in $(PROGRAMS); do ln -sf ../$(BUILD)/train/$$p bin/$$p; done
 
 setup:
 	@scripts/setup.sh build
@@ -27,6 +28,7 @@ demo: all
 	@bin/train --data phantom --run runs/demo
 
 test: all
+	@ninja -C $(BUILD) --quiet
 	@python3 tests/run_tests.py $(BUILD)
 
 # The slow evidence. Each pass has its own build folder.
