@@ -37,7 +37,7 @@ verify: verify-asan verify-tsan
 verify-asan: setup
 	@[ -e build-asan/build.ninja ] || meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 >/dev/null
 	@ninja -C build-asan --quiet $(addprefix tests/,$(ASAN_PROGRAMS))
-	@ASAN_OPTIONS=detect_stack_use_after_return=0:detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	@ASAN_OPTIONS=detect_stack_use_after_return=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	  ASAN_PROGRAMS="$(ASAN_PROGRAMS)" python3 tests/run_tests.py build-asan
 
 verify-tsan:

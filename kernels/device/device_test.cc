@@ -54,6 +54,16 @@ TEST(CachingPoolTest, HandsFreedBlocksOutAgain) {
   EXPECT_THROW(pool.allocate(8192), Error);
 }
 
+TEST(CachingPoolTest, GivesKeptBlocksBackAtItsEnd) {
+  CountingMemory memory;
+  {
+    CachingPool pool(Device::simt, memory, true);
+    pool.deallocate(pool.allocate(1000), 1000);
+    EXPECT_EQ(memory.used, 1024U);
+  }
+  EXPECT_EQ(memory.used, 0U);
+}
+
 TEST(CachingPoolTest, CountsLiveAndPeakBytes) {
   CountingMemory memory;
   CachingPool pool(Device::simt, memory, true);

@@ -32,6 +32,9 @@ class CachingPool final : public Allocator {
   /// each free.
   CachingPool(Device device, MemorySource& source, bool caching)
       : device_(device), source_(source), caching_(caching) {}
+  ~CachingPool() override { release_cache(); }
+  CachingPool(const CachingPool&) = delete;
+  CachingPool& operator=(const CachingPool&) = delete;
 
   void* allocate(std::size_t bytes) override;
   void deallocate(void* pointer, std::size_t bytes) noexcept override;
