@@ -35,7 +35,7 @@ TEST_P(JpegGolden, GivesPillowsPixels) {
 
 INSTANTIATE_TEST_SUITE_P(Subsampling, JpegGolden,
                          ::testing::Values("q90_420", "q90_444", "q75_422", "q80_420_progressive", "gray"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& file) { return std::string(file.param); });
 
 }  // namespace
 }  // namespace mt::wsi
