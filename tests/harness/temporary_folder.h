@@ -13,7 +13,9 @@ namespace mt {
 class TemporaryFolder {
  public:
   TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "microtome-test-XXXXXX").string();
+    // mkdtemp fills in the six letters.
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / ("microtome-test-" + std::string(6, 'X'))).string();
     path_ = mkdtemp(pattern.data());
   }
   ~TemporaryFolder() {
