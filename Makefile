@@ -56,11 +56,11 @@ bench: $(BUILD)/build.ninja
 
 format:
 	@scripts/setup.sh lint
-	@git ls-files '*.h' '*.cc' '*.cu' | xargs clang-format -i
+	@git ls-files '*.h' '*.cc' '*.cu' '*.cuh' | xargs clang-format -i
 
 format-check:
 	@scripts/setup.sh lint
-	@git ls-files '*.h' '*.cc' '*.cu' | xargs clang-format --dry-run --Werror
+	@git ls-files '*.h' '*.cc' '*.cu' '*.cuh' | xargs clang-format --dry-run --Werror
 
 lint: all format-check
 	@python3 scripts/lint.py $(BUILD)

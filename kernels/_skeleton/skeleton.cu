@@ -10,7 +10,6 @@ namespace {
 constexpr int kThreads = 128;
 
 // ---- 1. Naive: one thread per element
-// ----------------------------------------------------------------------------
 
 __global__ void skeleton_forward_naive(const float* x, float* y, int64_t n, float a, float b) {  // x, y: (n)
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -33,7 +32,6 @@ void backward_naive(const float* dy, float* dx, int64_t n, float a, Stream strea
 }
 
 // ---- 2. Fast: four neighbouring elements per thread, in one 16-byte access where all four are there
-// ---------------
 
 /// out[i] = a * in[i] + b. Both pointers are multiples of 16 bytes, or `vectors` is false.
 __global__ void skeleton_scale_add(const float* in, float* out, int64_t n, float a, float b, bool vectors) {

@@ -31,6 +31,10 @@ void fail_launch(const LaunchConfig& config, const char* reason) {
   fail("{}: {}", describe(config), reason);
 }
 
+void fail_kernel(const std::string& text) {
+  fail("{}", text);
+}
+
 void check_launch(const LaunchConfig& c) {
   const auto require = [&](bool ok, const char* reason) {
     if (!ok) fail_launch(c, reason);

@@ -42,6 +42,8 @@ std::string describe(const LaunchConfig& config);
 /// Throws Error when the grid or block is empty or beyond what any CUDA device runs.
 void check_launch(const LaunchConfig& config);
 [[noreturn]] void fail_launch(const LaunchConfig& config, const char* reason);
+/// Throws Error with this text; for .cu files, which cannot include tensor/check.h.
+[[noreturn]] void fail_kernel(const std::string& text);
 
 /// Blocks of `size` that cover `items`.
 constexpr int64_t blocks_for(int64_t items, int64_t size) {

@@ -2,6 +2,7 @@
 // fast one.
 
 #include "kernels/common/tables.h"
+#include "kernels/common/warp.cuh"
 #include "kernels/device/kernel.h"
 #include "kernels/softmax/softmax.h"
 
@@ -9,8 +10,8 @@ namespace mt::MT_BACKEND {
 namespace {
 
 // ---- 1. Naive: one thread per row
-// -------------------------------------------------------------------------------- Neighbouring threads read
-// addresses a row apart: each load of a warp touches 32 cache lines and uses 4 bytes of each.
+// Neighbouring threads read addresses a row apart: each load of a warp touches 32 cache lines and uses 4
+// bytes of each.
 
 constexpr int kNaiveThreads = 64;
 
@@ -57,23 +58,18 @@ void backward_naive(const float* y, const float* dy, float* dx, int64_t rows, in
 }
 
 // ---- 2. Fast, short rows: one warp per row, the row in registers
-// -------------------------------------------------- Lane l holds columns l, l+32, …: loads are coalesced,
-// and each element is read and written once.
+// Lane l holds columns l, l+32, …: loads are coalesced, and each element is read and written once.
+
+// fmaxf drops NaN; it comes back in through expf.
+struct Max {
+  static __device__ float merged(float a, float b) { return fmaxf(a, b); }
+};
 
 constexpr int kWarpsPerBlock = 4;
 constexpr int64_t kLongestWarpRow = 1024;
 
-// A butterfly: a+b and b+a are the same float, so after five steps every lane has the same bits, in a fixed
-// tree.
-__device__ float warp_sum(float value) {
-  for (unsigned bits = 16; bits > 0; bits /= 2) value += simt::shuffle_xor(simt::kFullMask, value, bits);
-  return value;
-}
-
 __device__ float warp_max(float value) {
-  for (unsigned bits = 16; bits > 0; bits /= 2)
-    value = fmaxf(value, simt::shuffle_xor(simt::kFullMask, value, bits));
-  return value;
+  return warp_reduce<Max>(value);
 }
 
 /// kPerLane * 32 >= columns. Lanes and warps beyond the data compute on -inf and store nothing: all must
@@ -130,8 +126,8 @@ __global__ void softmax_backward_warp(const float* y, const float* dy, float* dx
 }
 
 // ---- 3. Fast, long rows: one block per row, maximum and sum in one pass
-// ------------------------------------------- Milakov and Gimelshein 2018: the pair (m, s) stands for s·e^m;
-// x is read twice (the second time mostly from L2).
+// Milakov and Gimelshein 2018: the pair (m, s) stands for s·e^m; x is read twice (the second time mostly from
+// L2).
 
 constexpr int kBlockThreads = 256;
 constexpr int kBlockWarps = kBlockThreads / 32;
@@ -177,21 +173,14 @@ __global__ void softmax_forward_block(const float* x, float* y,
 
 __global__ void softmax_backward_block(const float* y, const float* dy, float* dx, int64_t columns) {
   const int64_t start = static_cast<int64_t>(blockIdx.x) * columns;
-  SHARED(float, part, kBlockWarps);
-
   float dot = 0;
   for (int64_t c = threadIdx.x; c < columns; c += kBlockThreads) dot += y[start + c] * dy[start + c];
-  dot = warp_sum(dot);
-  if (simt::lane() == 0) part[simt::warp()] = dot;
-  simt::sync_threads();
-  float total = part[0];
-  for (int w = 1; w < kBlockWarps; ++w) total += part[w];
+  const float total = block_sum<kBlockThreads>(dot);
   for (int64_t c = threadIdx.x; c < columns; c += kBlockThreads)
     dx[start + c] = y[start + c] * (dy[start + c] - total);
 }
 
 // ---- Host: which kernel
-// -------------------------------------------------------------------------------------------
 
 void forward(const float* x, float* y, int64_t rows, int64_t columns, Stream stream) {
   if (rows == 0) return;

@@ -3,6 +3,7 @@
 #include "kernels/device/device.h"
 
 #include <bit>
+#include <cstdlib>
 
 namespace mt::testing {
 
@@ -13,6 +14,12 @@ void KernelTest::SetUp() {
 
 void KernelTest::TearDown() {
   simt_machine::set_schedule({});
+}
+
+bool KernelTest::skips_large_case() const {
+  if (device() != Device::simt || std::getenv("MICROTOME_SIMT_LARGE") != nullptr) return false;
+  [] { GTEST_SKIP() << "large case: MICROTOME_SIMT_LARGE=1 runs it on the SIMT machine"; }();
+  return true;
 }
 
 void copy_to_device(void* target, const void* source, std::size_t bytes, Device device) {
@@ -27,8 +34,14 @@ std::vector<Setting> settings_for(Device device, const std::vector<std::string>&
   using simt_machine::Order;
   std::vector<simt_machine::Schedule> schedules{{}};
   if (device == Device::simt) {
-    schedules = {{Order::ascending, 0}, {Order::reversed, 0}, {Order::fair, 1},
-                 {Order::fair, 2},      {Order::unfair, 1},   {Order::unfair, 2}};
+    const char* wanted = std::getenv("MICROTOME_SIMT_SCHEDULES");
+    schedules = {{Order::ascending, 0}, {Order::reversed, 0}, {Order::unfair, 1}};
+    if (wanted != nullptr && std::string(wanted) == "all") {
+      for (uint64_t seed = 1; seed <= 6; ++seed) {
+        schedules.push_back({Order::fair, seed});
+        if (seed > 1) schedules.push_back({Order::unfair, seed});
+      }
+    }
   }
   std::vector<Setting> settings;
   for (const std::string& version : versions) {

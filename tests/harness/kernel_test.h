@@ -44,6 +44,9 @@ class KernelTest : public ::testing::TestWithParam<Setting> {
     const std::string& version = GetParam().version;
     return version.empty() ? front_door : device_table<Table>(device(), "this test", version);
   }
+  /// `if (skips_large_case()) return;` stands first in a test whose shapes would take the SIMT machine
+  /// minutes: the test is skipped there by name, unless MICROTOME_SIMT_LARGE is set.
+  bool skips_large_case() const;
 };
 
 /// Copies between host memory and a device buffer, in either direction.
@@ -118,8 +121,9 @@ void expect_relative(std::span<const float> got, std::span<const double> want, d
 /// Bitwise equality.
 void expect_same_bits(std::span<const float> a, std::span<const float> b, const std::string& what);
 
-/// Devices that may run a test, with every version registered for them. On simt: ascending, reversed and four
-/// seeded schedules. cuda is there when it was built; without a GPU its tests are skipped by name.
+/// Devices that may run a test, with every version registered for them. On simt: ascending, reversed and an
+/// unfair schedule; with MICROTOME_SIMT_SCHEDULES=all six fair and six unfair ones. cuda is there when it was
+/// built; without a GPU its tests are skipped by name.
 std::vector<Setting> settings_for(Device device, const std::vector<std::string>& versions);
 
 template <typename Table>
