@@ -30,6 +30,8 @@ Inputs inputs(int64_t n, float range, uint64_t seed) {
 
 class BceTest : public testing::KernelTest {
  protected:
+  const Bce<float>& op() const { return version_of(bce<float>(device())); }
+
   void expect_agreement(const Inputs& in, double pos_weight, const std::string& what) {
     const int64_t n = static_cast<int64_t>(in.x.size());
     const auto x64 = testing::widened(in.x);
@@ -42,8 +44,8 @@ class BceTest : public testing::KernelTest {
                   nullptr);
     Buffer<float> x(in.x, device()), y(in.y, device()), dlosses(upstream, device());
     Buffer<float> out(n, device()), dx(n, device());
-    bce<float>(device()).forward(x.data(), y.data(), pos_weight, out.data(), n, nullptr);
-    bce<float>(device()).backward(x.data(), y.data(), pos_weight, dlosses.data(), dx.data(), n, nullptr);
+    op().forward(x.data(), y.data(), pos_weight, out.data(), n, nullptr);
+    op().backward(x.data(), y.data(), pos_weight, dlosses.data(), dx.data(), n, nullptr);
     // bce.md; 2^-126 (1 + w) for what lies below float's normal range.
     const double floor = 0x1p-126 * (1 + pos_weight);
     testing::expect_within(
@@ -79,8 +81,8 @@ TEST_P(BceTest, MeanAgreesWithReference) {
     bce<double>(Device::cpu).mean_backward(x64.data(), y64.data(), 2.5, &one_half, slopes.data(), n, nullptr);
     Buffer<float> x(in.x, device()), y(in.y, device()), loss(1, device()), dx(n, device());
     Buffer<float> dloss(std::vector<float>{0.5F}, device());
-    bce<float>(device()).mean_forward(x.data(), y.data(), 2.5, loss.data(), n, nullptr);
-    bce<float>(device()).mean_backward(x.data(), y.data(), 2.5, dloss.data(), dx.data(), n, nullptr);
+    op().mean_forward(x.data(), y.data(), 2.5, loss.data(), n, nullptr);
+    op().mean_backward(x.data(), y.data(), 2.5, dloss.data(), dx.data(), n, nullptr);
     testing::expect_relative(loss.host(), std::vector<double>{want},
                              20 + static_cast<double>(std::min<int64_t>(n / 16, 256)), "mean");
     testing::expect_within(
@@ -97,8 +99,8 @@ TEST_P(BceTest, HugeLogitsStayFinite) {
   Buffer<float> x(std::vector<float>{3e38F, -3e38F, 3e38F, -3e38F}, device());
   Buffer<float> y(std::vector<float>{1, 1, 0, 0}, device());
   Buffer<float> losses(4, device()), dlosses(std::vector<float>(4, 1.0F), device()), dx(4, device());
-  bce<float>(device()).forward(x.data(), y.data(), 1, losses.data(), 4, nullptr);
-  bce<float>(device()).backward(x.data(), y.data(), 1, dlosses.data(), dx.data(), 4, nullptr);
+  op().forward(x.data(), y.data(), 1, losses.data(), 4, nullptr);
+  op().backward(x.data(), y.data(), 1, dlosses.data(), dx.data(), 4, nullptr);
   EXPECT_EQ(losses.host(), (std::vector<float>{0, 3e38F, 3e38F, 0}));
   EXPECT_EQ(dx.host(), (std::vector<float>{0, -1, 1, 0}));
 }
@@ -107,9 +109,9 @@ TEST_P(BceTest, NanGoesIntoItsLossAndGradient) {
   Buffer<float> x(std::vector<float>{1, NAN, 2}, device()), y(std::vector<float>{1, 1, 0}, device());
   Buffer<float> losses(3, device()), dlosses(std::vector<float>(3, 1.0F), device()), dx(3, device()),
       mean(1, device());
-  bce<float>(device()).forward(x.data(), y.data(), 1, losses.data(), 3, nullptr);
-  bce<float>(device()).backward(x.data(), y.data(), 1, dlosses.data(), dx.data(), 3, nullptr);
-  bce<float>(device()).mean_forward(x.data(), y.data(), 1, mean.data(), 3, nullptr);
+  op().forward(x.data(), y.data(), 1, losses.data(), 3, nullptr);
+  op().backward(x.data(), y.data(), 1, dlosses.data(), dx.data(), 3, nullptr);
+  op().mean_forward(x.data(), y.data(), 1, mean.data(), 3, nullptr);
   EXPECT_FALSE(std::isnan(losses.host()[0]) || std::isnan(losses.host()[2]));
   EXPECT_TRUE(std::isnan(losses.host()[1]));
   EXPECT_TRUE(std::isnan(dx.host()[1]));
@@ -118,8 +120,31 @@ TEST_P(BceTest, NanGoesIntoItsLossAndGradient) {
 
 TEST_P(BceTest, MeanOfNothingIsAnError) {
   float loss = 0;
-  EXPECT_EQ(error_of([&] { bce<float>(device()).mean_forward(nullptr, nullptr, 1, &loss, 0, nullptr); }),
+  EXPECT_EQ(error_of([&] { op().mean_forward(nullptr, nullptr, 1, &loss, 0, nullptr); }),
             "bce: the mean of no elements");
+}
+
+TEST_P(BceTest, AnyAlignment) {
+  const Inputs in = inputs(41, 5, 11);
+  Buffer<float> x(in.x, device()), y(in.y, device()), aligned(41, device()), shifted(41, device());
+  op().backward(x.data(), y.data(), 2, x.data(), aligned.data(), 41, nullptr);
+  op().backward(x.data() + 1, y.data() + 1, 2, x.data() + 1, shifted.data() + 1, 40, nullptr);
+  auto want = aligned.host();
+  auto got = shifted.host();
+  testing::expect_same_bits(std::vector<float>(got.begin() + 1, got.end()),
+                            std::vector<float>(want.begin() + 1, want.end()), "from the second element on");
+}
+
+TEST_P(BceTest, SameBitsInEveryOrderOfThreadsAndBlocks) {
+  const Inputs in = inputs(5000, 8, 7);
+  Buffer<float> x(in.x, device()), y(in.y, device()), loss(1, device());
+  const auto mean = [&] {
+    op().mean_forward(x.data(), y.data(), 3, loss.data(), 5000, nullptr);
+    return loss.host();
+  };
+  const auto in_this_order = mean();
+  simt_machine::set_schedule({});  // ascending; means nothing to other devices
+  testing::expect_same_bits(in_this_order, mean(), "this order and ascending");
 }
 
 TEST_P(BceTest, SameBitsForAnyNumberOfThreads) {

@@ -21,11 +21,16 @@ struct Case {
 };
 
 // One column; around 8 and 16 lanes; squares that overflow float, and ones that vanish in it; below eps;
-// empty.
-constexpr Case kCases[] = {{1, 1, 1},   {3, 7, 4}, {2, 16, 1e25F},   {5, 33, 1e-25F},
-                           {4, 256, 1}, {0, 8, 1}, {2, 1000, 1e-14F}};
+// empty. For the GPU: one, four and eight steps of a warp, and a block per row, each with rows that start on
+// 16 bytes and with others; more rows than warps in a block.
+constexpr Case kCases[] = {{1, 1, 1},   {3, 7, 4},        {2, 16, 1e25F},    {5, 33, 1e-25F},
+                           {4, 256, 1}, {0, 8, 1},        {2, 1000, 1e-14F}, {9, 130, 1},
+                           {2, 999, 1}, {2, 1100, 1e25F}, {1, 1026, 1},      {2, 1028, 1e-14F}};
 
-class L2NormaliseTest : public testing::KernelTest {};
+class L2NormaliseTest : public testing::KernelTest {
+ protected:
+  const L2Normalise<float>& op() const { return version_of(l2_normalise<float>(device())); }
+};
 
 TEST_P(L2NormaliseTest, ForwardAndBackwardAgreeWithReference) {
   for (const Case& k : kCases) {
@@ -36,7 +41,7 @@ TEST_P(L2NormaliseTest, ForwardAndBackwardAgreeWithReference) {
     std::vector<double> want_y(x.size()), want_norm(static_cast<std::size_t>(k.rows)), want_dx(x.size());
     reference.forward(widened(x).data(), want_y.data(), want_norm.data(), k.rows, k.columns, kEps, nullptr);
     Buffer<float> in(x, device()), y(k.rows * k.columns, device()), norm(k.rows, device());
-    l2_normalise<float>(device()).forward(in.data(), y.data(), norm.data(), k.rows, k.columns, kEps, nullptr);
+    op().forward(in.data(), y.data(), norm.data(), k.rows, k.columns, kEps, nullptr);
     testing::expect_relative(norm.host(), want_norm, 1.01, "norm");
     testing::expect_relative(y.host(), want_y, 2.1, "y");
     const auto y32 = y.host();
@@ -44,8 +49,7 @@ TEST_P(L2NormaliseTest, ForwardAndBackwardAgreeWithReference) {
     reference.backward(widened(y32).data(), widened(norm32).data(), widened(dy).data(), want_dx.data(),
                        k.rows, k.columns, kEps, nullptr);
     Buffer<float> dy_in(dy, device());
-    l2_normalise<float>(device()).backward(y.data(), norm.data(), dy_in.data(), dy_in.data(), k.rows,
-                                           k.columns, kEps, nullptr);
+    op().backward(y.data(), norm.data(), dy_in.data(), dy_in.data(), k.rows, k.columns, kEps, nullptr);
     testing::expect_within(
         dy_in.host(), want_dx,
         [&](std::size_t i) {
@@ -64,7 +68,7 @@ TEST_P(L2NormaliseTest, ForwardAndBackwardAgreeWithReference) {
 
 TEST_P(L2NormaliseTest, ZeroRowStaysZeroAndNanStaysInItsRow) {
   Buffer<float> x({0, 0, NAN, 1, 3, 4}, device()), y(6, device()), norm(3, device());
-  l2_normalise<float>(device()).forward(x.data(), y.data(), norm.data(), 3, 2, kEps, nullptr);
+  op().forward(x.data(), y.data(), norm.data(), 3, 2, kEps, nullptr);
   const auto out = y.host();
   EXPECT_EQ(out[0], 0.0F);
   EXPECT_EQ(out[1], 0.0F);
@@ -72,6 +76,21 @@ TEST_P(L2NormaliseTest, ZeroRowStaysZeroAndNanStaysInItsRow) {
   EXPECT_FLOAT_EQ(out[4], 0.6F);
   EXPECT_FLOAT_EQ(out[5], 0.8F);
   EXPECT_EQ(norm.host()[2], 5.0F);
+}
+
+TEST_P(L2NormaliseTest, SameBitsInEveryOrderOfThreadsAndBlocks) {
+  for (const int64_t columns : {int64_t{300}, int64_t{1100}}) {
+    const auto x = uniform_values(6 * columns, 6);
+    Buffer<float> in(x, device()), norm(6, device()), y(6 * columns, device()), dx(6 * columns, device());
+    const auto run = [&] {
+      op().forward(in.data(), y.data(), norm.data(), 6, columns, kEps, nullptr);
+      op().backward(y.data(), norm.data(), in.data(), dx.data(), 6, columns, kEps, nullptr);
+      return dx.host();
+    };
+    const auto in_this_order = run();
+    simt_machine::set_schedule({});  // ascending; means nothing to other devices
+    testing::expect_same_bits(in_this_order, run(), "this order and ascending");
+  }
 }
 
 TEST_P(L2NormaliseTest, SameBitsForAnyNumberOfThreads) {
