@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "tensor/check.h"
+#include "tensor/denormals.h"
 
 namespace mt::train {
 namespace {
@@ -21,6 +22,7 @@ int say(const std::string& message, int exit_code) {
 
 int program_main(const std::function<int()>& body, const std::string& memory_advice) {
   std::signal(SIGXFSZ, SIG_IGN);
+  flush_denormals();
   try {
     return body();
   } catch (const Error& error) {

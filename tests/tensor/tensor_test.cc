@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <thread>
 
 #include "tensor/allocator.h"
+#include "tensor/denormals.h"
 #include "tensor/parallel.h"
 #include "tensor/sanitizers.h"
 
@@ -111,6 +113,23 @@ TEST(ParallelTest, CoversEveryItemOnceAndRethrows) {
   for (const auto& count : counts) EXPECT_EQ(count.load(), 1);
   EXPECT_THROW(parallel_for(100, 1, [](int64_t begin, int64_t) { check(begin != 57, "item {}", begin); }),
                Error);
+}
+
+TEST(DenormalsTest, AreZeroInTheThreadThatAsksAndInThoseThatItStarts) {
+#if defined(__x86_64__) || defined(__aarch64__)
+  const volatile float tiny = 1e-30F;
+  EXPECT_GT(tiny * 1e-10F, 0.0F);
+  std::atomic<int> zeros{0};
+  std::thread([&] {
+    flush_denormals();
+    parallel_for(64, 1, [&](int64_t, int64_t) { zeros += tiny * 1e-10F == 0.0F ? 1 : 0; });
+    std::thread([&] { zeros += tiny * 1e-10F == 0.0F ? 1 : 0; }).join();
+  }).join();
+  EXPECT_EQ(zeros, 65);
+  EXPECT_GT(tiny * 1e-10F, 0.0F) << "the threads that were there before keep them";
+#else
+  GTEST_SKIP() << "this processor is not asked to flush denormals";
+#endif
 }
 
 }  // namespace
