@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "train/slide_commands/command.h"
@@ -10,11 +9,6 @@
 
 namespace mt::train {
 namespace {
-
-struct InfoOptions {
-  SlideArguments slide;
-  bool json = false;
-};
 
 nlohmann::ordered_json or_null(const std::optional<double>& value) {
   return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
@@ -67,16 +61,9 @@ void print_text(const wsi::Slide& slide) {
 
 }  // namespace
 
-void add_info_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("info", "Print format, physical size, levels and properties");
-  auto options = std::make_shared<InfoOptions>();
-  options->slide.add_to(*command);
-  command->add_flag("--json", options->json, "Print everything as one JSON object");
-  command->footer("Example: slide info tumor_001.tif --json");
-  command->callback([options] {
-    const auto slide = options->slide.open();
-    options->json ? print_json(*slide) : print_text(*slide);
-  });
+void run_info(const InfoOptions& options) {
+  const auto slide = options.slide.open();
+  options.json ? print_json(*slide) : print_text(*slide);
 }
 
 }  // namespace mt::train
