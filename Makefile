@@ -10,6 +10,8 @@ PROGRAMS := train predict slide
 MESON_FLAGS ?=
 # Test programs of the ASan+UBSan pass; empty: all of them.
 ASAN_PROGRAMS ?=
+# Orders of threads and blocks in which that pass runs every kernel on the SIMT machine: all 14, or 3 when empty.
+SIMT_SCHEDULES ?= all
 
 .PHONY: all setup demo test verify verify-asan verify-tsan bench format format-check lint clean
 
@@ -38,7 +40,7 @@ verify-asan: setup
 	@[ -e build-asan/build.ninja ] || meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 >/dev/null
 	@ninja -C build-asan --quiet $(addprefix tests/,$(ASAN_PROGRAMS))
 	@ASAN_OPTIONS=detect_stack_use_after_return=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	  ASAN_PROGRAMS="$(ASAN_PROGRAMS)" python3 tests/run_tests.py build-asan
+	  MICROTOME_SIMT_SCHEDULES=$(SIMT_SCHEDULES) ASAN_PROGRAMS="$(ASAN_PROGRAMS)" python3 tests/run_tests.py build-asan
 
 verify-tsan:
 	@scripts/setup.sh verify
