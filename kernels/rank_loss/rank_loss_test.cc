@@ -19,23 +19,25 @@ struct Result {
 };
 
 template <typename T>
-Result<T> run(const std::vector<T>& logits, const std::vector<int64_t>& offsets, int64_t top,
-              Device device = Device::cpu) {
+Result<T> run(const RankLoss<T>& op, const std::vector<T>& logits, const std::vector<int64_t>& offsets,
+              int64_t top, Device device = Device::cpu) {
   const int64_t pairs = static_cast<int64_t>(offsets.size()) / 2;
   Buffer<T> in(logits, device), loss(pairs, device), dlogits(offsets.back(), device);
   Buffer<T> dloss(std::vector<T>(static_cast<std::size_t>(pairs), T{0.75}), device);
   Buffer<int64_t> selected(2 * pairs * top, device);
-  rank_loss<T>(device).forward(in.data(), offsets.data(), pairs, top, loss.data(), selected.data(), nullptr);
-  rank_loss<T>(device).backward(loss.data(), dloss.data(), offsets.data(), selected.data(), pairs, top,
-                                dlogits.data(), nullptr);
+  op.forward(in.data(), offsets.data(), pairs, top, loss.data(), selected.data(), nullptr);
+  op.backward(loss.data(), dloss.data(), offsets.data(), selected.data(), pairs, top, dlogits.data(),
+              nullptr);
   return {loss.host(), dlogits.host(), selected.host()};
 }
 
 class RankLossTest : public testing::KernelTest {
  protected:
+  const RankLoss<float>& op() const { return version_of(rank_loss<float>(device())); }
+
   void expect_agreement(const std::vector<float>& logits, const std::vector<int64_t>& offsets, int64_t top) {
-    const auto want = run<double>(testing::widened(logits), offsets, top);
-    const auto got = run<float>(logits, offsets, top, device());
+    const auto want = run<double>(rank_loss<double>(Device::cpu), testing::widened(logits), offsets, top);
+    const auto got = run<float>(op(), logits, offsets, top, device());
     EXPECT_EQ(got.selected, want.selected) << "top " << top;
     // rank_loss.md: the means are summed in double, the result is rounded once.
     testing::expect_relative(got.loss, want.loss, 2, "loss", 1);
@@ -53,32 +55,50 @@ TEST_P(RankLossTest, RaggedBagsAgreeWithReference) {
 TEST_P(RankLossTest, TiesPreferTheSmallerIndex) {
   const std::vector<int64_t> offsets{0, 300, 500};
   expect_agreement(testing::integer_values(500, 2, 2), offsets, 10);
-  const auto got = run<float>({1, 5, 5, 5, 0, 0}, {0, 4, 6}, 2, device());
+  const auto got = run<float>(op(), {1, 5, 5, 5, 0, 0}, {0, 4, 6}, 2, device());
   EXPECT_EQ(got.selected, (std::vector<int64_t>{1, 2, 0, 1}));
 }
 
 TEST_P(RankLossTest, SmallBagsUseAllTheyHave) {
-  const auto got = run<float>({2, 4, 3.5F}, {0, 2, 3}, 10, device());
+  const auto got = run<float>(op(), {2, 4, 3.5F}, {0, 2, 3}, 10, device());
   EXPECT_FLOAT_EQ(got.loss[0], 1 - 3.0F + 3.5F);
   EXPECT_EQ(got.selected[2], -1);
   EXPECT_EQ(got.dlogits, (std::vector<float>{-0.375F, -0.375F, 0.75F}));
 }
 
 TEST_P(RankLossTest, RankedPairsGetNoGradient) {
-  const auto got = run<float>({5, 4}, {0, 1, 2}, 10, device());  // apart by the margin exactly: the kink
+  const auto got =
+      run<float>(op(), {5, 4}, {0, 1, 2}, 10, device());  // apart by the margin exactly: the kink
   EXPECT_EQ(got.loss[0], 0.0F);
   EXPECT_EQ(got.dlogits, (std::vector<float>{0, 0}));
 }
 
 TEST_P(RankLossTest, NanAndEmptyBagsAreErrors) {
   EXPECT_EQ(error_of([&] {
-              run<float>({1, 2, NAN, 3}, {0, 2, 4}, 10, device());
+              run<float>(op(), {1, 2, NAN, 3}, {0, 2, 4}, 10, device());
             }),
             "rank_loss: the logit of row 2 is NaN");
   EXPECT_EQ(error_of([&] {
-              run<float>({1, 2}, {0, 2, 2}, 10, device());
+              run<float>(op(), {1, 2}, {0, 2, 2}, 10, device());
             }),
             "rank_loss: the bag that starts at row 2 is empty");
+}
+
+TEST_P(RankLossTest, AnyNumberOfChosenInstances) {
+  // The GPU sorts up to 2,048 in shared memory.
+  const auto logits = testing::integer_values(2103, 3, 500);
+  expect_agreement(logits, {0, 3, 2103}, 2048);
+  expect_agreement(logits, {0, 3, 2103}, 2049);
+}
+
+TEST_P(RankLossTest, TiesOfAnyKindOfFloat) {
+  std::vector<float> logits(300, 1e-45F);
+  for (std::size_t i = 0; i < logits.size(); i += 3) logits[i] = i % 2 == 0 ? -0.0F : 0.0F;
+  logits[250] = HUGE_VALF;
+  logits[10] = -HUGE_VALF;
+  expect_agreement(logits, {0, 190, 200}, 150);
+  const auto got = run<float>(op(), logits, {0, 200, 300}, 190, device());
+  EXPECT_EQ(got.loss[0], HUGE_VALF);
 }
 
 TEST_P(RankLossTest, SameBitsForAnyNumberOfThreads) {
@@ -87,7 +107,7 @@ TEST_P(RankLossTest, SameBitsForAnyNumberOfThreads) {
   for (int64_t bag = 0; bag < 40; ++bag) offsets.push_back(offsets.back() + 20 + bag % 7);
   const auto logits = testing::uniform_values(offsets.back(), 4);
   testing::expect_same_bits_for_any_threads([&] {
-    auto got = run<float>(logits, offsets, 10);
+    auto got = run<float>(rank_loss<float>(Device::cpu), logits, offsets, 10);
     got.dlogits.insert(got.dlogits.end(), got.loss.begin(), got.loss.end());
     return got.dlogits;
   });
@@ -100,10 +120,12 @@ TEST(RankLossReferenceTest, BackwardAgreesWithFiniteDifferences) {
   const auto logits = testing::widened(testing::uniform_values(37, 5));
   const auto loss = [&](const std::vector<double>& x) {
     double sum = 0;
-    for (const double value : run<double>(x, offsets, 4).loss) sum += 0.75 * value;
+    for (const double value : run<double>(rank_loss<double>(Device::cpu), x, offsets, 4).loss)
+      sum += 0.75 * value;
     return sum;
   };
-  testing::expect_gradient(loss, logits, run<double>(logits, offsets, 4).dlogits, "dlogits");
+  testing::expect_gradient(
+      loss, logits, run<double>(rank_loss<double>(Device::cpu), logits, offsets, 4).dlogits, "dlogits");
 }
 
 TEST(RankLossGoldenTest, PairOfTheDsmilStep) {
@@ -111,7 +133,7 @@ TEST(RankLossGoldenTest, PairOfTheDsmilStep) {
   const auto negative = testing::golden_values<double>("dsmil.npz", "small_neg_ins_f64");
   const std::vector<int64_t> offsets{0, 50, 87};
   logits.insert(logits.end(), negative.begin(), negative.end());
-  const auto got = run<double>(logits, offsets, 10);
+  const auto got = run<double>(rank_loss<double>(Device::cpu), logits, offsets, 10);
   EXPECT_NEAR(got.loss[0], testing::golden_values<double>("dsmil.npz", "small_rank_f64")[0], 1e-9);
   auto want = testing::golden_values<int64_t>("dsmil.npz", "small_pos_topk_f64");
   const auto second = testing::golden_values<int64_t>("dsmil.npz", "small_neg_topk_f64");
