@@ -1,6 +1,7 @@
 #pragma once
 // The SIMT machine's body of kernels/device/kernel.h.
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -83,6 +84,10 @@ inline unsigned warp() {
   return simt_machine::warp();
 }
 
+inline unsigned lanes_below() {
+  return (1U << lane()) - 1;
+}
+
 inline void sync_threads(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
   simt_machine::wait_at_barrier({file, line});
 }
@@ -134,7 +139,7 @@ inline bool all(unsigned mask, bool condition, const char* file = __builtin_FILE
 /// switch.
 template <typename T, typename F>
 T atomic_update(T* target, const F& updated) {
-  static_assert(std::is_integral_v<T>,
+  static_assert(std::is_integral_v<T> && (sizeof(T) == 4 || sizeof(T) == 8),
                 "sums of floats must not depend on the order of threads: integers only");
   simt_machine::yield();
   const T before = *target;
@@ -157,12 +162,64 @@ T atomic_max(T* target, T value) {
   return atomic_update(target, [=](T old) { return old < value ? value : old; });
 }
 template <typename T>
+T atomic_or(T* target, T value) {
+  return atomic_update(target, [=](T old) { return static_cast<T>(old | value); });
+}
+template <typename T>
 T atomic_exchange(T* target, T value) {
   return atomic_update(target, [=](T) { return value; });
 }
 template <typename T>
 T atomic_cas(T* target, T expected, T value) {
   return atomic_update(target, [=](T old) { return old == expected ? value : old; });
+}
+
+template <typename T>
+std::make_unsigned_t<T> unsigned_word(T word) {
+  static_assert(std::is_integral_v<T> && (sizeof(T) == 4 || sizeof(T) == 8));
+  return static_cast<std::make_unsigned_t<T>>(word);
+}
+template <typename T>
+int popcount(T word) {
+  return std::popcount(unsigned_word(word));
+}
+template <typename T>
+int count_leading_zeros(T word) {
+  return std::countl_zero(unsigned_word(word));
+}
+template <typename T>
+int find_first_set(T word) {
+  return word == 0 ? 0 : 1 + std::countr_zero(unsigned_word(word));
+}
+inline uint32_t bits_of(float value) {
+  return std::bit_cast<uint32_t>(value);
+}
+inline float float_of(uint32_t bits) {
+  return std::bit_cast<float>(bits);
+}
+// This copy is compiled without contraction: every operation is rounded by itself.
+inline float multiply_rounded(float a, float b) {
+  return a * b;
+}
+inline float add_rounded(float a, float b) {
+  return a + b;
+}
+
+struct bfloat16 {
+  uint16_t bits;
+};
+inline bfloat16 to_bfloat16(float value) {
+  const uint32_t bits = bits_of(value);
+  if (value != value) return {static_cast<uint16_t>(0x7fff)};
+  return {static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
+}
+inline float to_float(bfloat16 value) {
+  return float_of(static_cast<uint32_t>(value.bits) << 16);
+}
+inline float to_tf32(float value) {
+  const uint32_t bits = bits_of(value);
+  if ((bits & 0x7f800000U) == 0x7f800000U) return value;  // infinities and NaN
+  return float_of((bits + 0x1000U) & ~0x1fffU);
 }
 
 template <typename T>
@@ -189,6 +246,24 @@ void store_vector(T* pointer, const Vector& value, const char* file = __builtin_
                   int line = __builtin_LINE()) {
   require_aligned(pointer, sizeof(Vector), file, line);
   std::memcpy(pointer, &value, sizeof(Vector));
+}
+
+template <int kBytes, typename T>
+void copy_async(T* target, const T* source, bool valid = true, const char* file = __builtin_FILE(),
+                int line = __builtin_LINE()) {
+  static_assert(kBytes == 4 || kBytes == 8 || kBytes == 16);
+  static_assert(kBytes % sizeof(T) == 0);
+  require_aligned(target, kBytes, file, line);
+  require_aligned(source, kBytes, file, line);
+  simt_machine::copy_async(target, source, kBytes, valid, kPoison<T>, {file, line});
+}
+inline void commit_async() {
+  simt_machine::commit_async();
+}
+template <int kPending>
+void wait_async() {
+  static_assert(kPending >= 0);
+  simt_machine::wait_async(kPending);
 }
 
 }  // namespace simt

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/simt/async_queue.h"
 #include "kernels/simt/fiber.h"
 #include "kernels/simt/run_queue.h"
 #include "tensor/check.h"
@@ -52,7 +53,14 @@ struct Free {
 /// A heap block of exactly the size asked for, so that ASan sees the first byte beyond it.
 struct SharedArray {
   const void* tag;
+  std::size_t bytes;
   std::unique_ptr<void, Free> memory;
+
+  bool holds(const void* pointer, std::size_t n) const {
+    const auto offset =
+        reinterpret_cast<std::uintptr_t>(pointer) - reinterpret_cast<std::uintptr_t>(memory.get());
+    return memory != nullptr && offset <= bytes && n <= bytes - offset;
+  }
 };
 
 std::unique_ptr<void, Free> poisoned(std::size_t bytes, unsigned char poison) {
@@ -89,8 +97,13 @@ class Machine {
   void run(const LaunchConfig& config, void (*body)(const void*), const void* context);
 
   void wait_at_barrier(SourceLine where);
+  using Perform = void (*)(void* const*);
   uint64_t warp_operation(WarpOperation operation, unsigned mask, uint64_t value, unsigned source,
-                          SourceLine where);
+                          SourceLine where, Perform perform = nullptr);
+  void copy_async(void* target, const void* source, std::size_t bytes, bool valid, unsigned char poison,
+                  SourceLine where);
+  void commit_async() { async_[current_].commit(); }
+  void wait_async(unsigned pending);
   void yield();
   void* static_shared(const void* tag, std::size_t bytes, unsigned char poison, SourceLine where);
   void* dynamic_shared(unsigned char poison);
@@ -103,7 +116,7 @@ class Machine {
   void run_block();
   static void thread_main();
   void switch_away();
-  void complete_warp_operation(unsigned first, unsigned mask);
+  void complete_warp_operation(unsigned first, unsigned mask, Perform perform);
   unsigned lanes_not_there(unsigned first, unsigned mask) const;
   [[noreturn]] void fail_stuck();
   std::string story_of(const Thread& thread) const;
@@ -116,6 +129,7 @@ class Machine {
   Fiber host_;
   std::vector<Fiber> fibers_;
   std::vector<Thread> threads_;
+  std::vector<AsyncQueue> async_;  // of each thread
   RunQueue queue_;
   unsigned count_ = 0;    // threads of a block
   unsigned current_ = 0;  // thread that runs
@@ -123,7 +137,7 @@ class Machine {
   unsigned at_barrier_ = 0;
   std::vector<SharedArray> shared_;
   std::size_t static_bytes_ = 0;
-  std::unique_ptr<void, Free> dynamic_;
+  SharedArray dynamic_{};
   std::string fault_;
 };
 
@@ -159,8 +173,9 @@ void Machine::run(const LaunchConfig& config, void (*body)(const void*), const v
     Machine& machine;
     ~Reset() {
       machine.config_ = nullptr;
+      machine.async_.clear();
       machine.shared_.clear();
-      machine.dynamic_.reset();
+      machine.dynamic_ = {};
     }
   } const reset{*this};
   check_limits();
@@ -171,6 +186,7 @@ void Machine::run(const LaunchConfig& config, void (*body)(const void*), const v
   gridDim = as_index(config.grid);
   while (fibers_.size() < count_) fibers_.emplace_back(kStackBytes);
   threads_.resize(count_);
+  async_.resize(count_);
   queue_.configure(chosen_schedule);
   for (const int64_t block : block_order()) {
     blockIdx = index_in(block, config.grid);
@@ -180,7 +196,7 @@ void Machine::run(const LaunchConfig& config, void (*body)(const void*), const v
 
 void Machine::run_block() {
   shared_.clear();
-  dynamic_.reset();
+  dynamic_ = {};
   static_bytes_ = 0;
   left_ = 0;
   at_barrier_ = 0;
@@ -205,6 +221,8 @@ void Machine::thread_main() {
   Machine& m = machine();
   try {
     m.body_(m.context_);
+    if (const AsyncQueue& copies = m.async_[m.current_]; !copies.empty())
+      m.fault(copies.oldest(), "nobody waited for this asynchronous copy before its thread left the kernel");
   } catch (const Fault& fault) {
     m.fault_ = fault.what();
   } catch (const std::exception& error) {
@@ -244,7 +262,7 @@ void Machine::wait_at_barrier(SourceLine where) {
 }
 
 uint64_t Machine::warp_operation(WarpOperation operation, unsigned mask, uint64_t value, unsigned source,
-                                 SourceLine where) {
+                                 SourceLine where, Perform perform) {
   Thread& self = threads_[current_];
   const unsigned first = current_ / 32 * 32;
   if ((mask >> (current_ % 32) & 1U) == 0) {
@@ -259,7 +277,7 @@ uint64_t Machine::warp_operation(WarpOperation operation, unsigned mask, uint64_
     fault(where, fmt::format("shuffle reads lane {}, which its mask {:#010x} does not name", source, mask));
   }
   self = {self.index, State::at_warp_operation, where, operation, mask, source, value, 0};
-  complete_warp_operation(first, mask);
+  complete_warp_operation(first, mask, perform);
   switch_away();
   return threads_[current_].result;
 }
@@ -274,7 +292,7 @@ unsigned Machine::lanes_not_there(unsigned first, unsigned mask) const {
   return absent;
 }
 
-void Machine::complete_warp_operation(unsigned first, unsigned mask) {
+void Machine::complete_warp_operation(unsigned first, unsigned mask, Perform perform) {
   const Thread& self = threads_[current_];
   const auto for_lanes = [&](const auto& f) {
     for (unsigned lane = 0; lane < 32; ++lane) {
@@ -291,6 +309,11 @@ void Machine::complete_warp_operation(unsigned first, unsigned mask) {
   });
   if (!all_here) return;
   if (!all_agree) fail_stuck();
+  if (perform != nullptr) {
+    std::array<void*, 32> arguments{};
+    for_lanes([&](const Thread& t, unsigned lane) { arguments[lane] = reinterpret_cast<void*>(t.value); });
+    perform(arguments.data());
+  }
   for_lanes([&](Thread& t, unsigned) {
     t.result = t.operation == WarpOperation::shuffle ? threads_[first + t.source].value : votes;
   });
@@ -309,13 +332,35 @@ void* Machine::static_shared(const void* tag, std::size_t bytes, unsigned char p
     fault(where, fmt::format("{} bytes of static shared memory; a block may have {}", static_bytes_,
                              kMaxStaticSharedBytes));
   }
-  shared_.push_back({tag, poisoned(bytes, poison)});
+  shared_.push_back({tag, bytes, poisoned(bytes, poison)});
   return shared_.back().memory.get();
 }
 
 void* Machine::dynamic_shared(unsigned char poison) {
-  if (!dynamic_) dynamic_ = poisoned(static_cast<std::size_t>(config_->shared_bytes), poison);
-  return dynamic_.get();
+  if (!dynamic_.memory) {
+    const auto bytes = static_cast<std::size_t>(config_->shared_bytes);
+    dynamic_ = {nullptr, bytes, poisoned(bytes, poison)};
+  }
+  return dynamic_.memory.get();
+}
+
+void Machine::copy_async(void* target, const void* source, std::size_t bytes, bool valid,
+                         unsigned char poison, SourceLine where) {
+  const auto in_shared = [&](const void* pointer, std::size_t n) {
+    return dynamic_.holds(pointer, n) || std::any_of(shared_.begin(), shared_.end(), [&](const auto& array) {
+             return array.holds(pointer, n);
+           });
+  };
+  if (!in_shared(target, bytes))
+    fault(where, "an asynchronous copy writes outside of the block's shared memory");
+  if (in_shared(source, 1))
+    fault(where, "an asynchronous copy reads shared memory; its source is global memory");
+  async_[current_].issue(target, source, bytes, valid, poison, where);
+}
+
+void Machine::wait_async(unsigned pending) {
+  SourceLine where{};
+  if (const char* wrong = async_[current_].wait(pending, where)) fault(where, wrong);
 }
 
 void Machine::fault(SourceLine where, const std::string& reason) {
@@ -396,6 +441,20 @@ void wait_at_barrier(SourceLine where) {
 uint64_t warp_operation(WarpOperation operation, unsigned mask, uint64_t value, unsigned source,
                         SourceLine where) {
   return machine().warp_operation(operation, mask, value, source, where);
+}
+void warp_collective(void* argument, void (*perform)(void* const* arguments), SourceLine where) {
+  machine().warp_operation(WarpOperation::fragment, ~0U, reinterpret_cast<uint64_t>(argument), 0, where,
+                           perform);
+}
+void copy_async(void* target, const void* source, std::size_t bytes, bool valid, unsigned char poison,
+                SourceLine where) {
+  machine().copy_async(target, source, bytes, valid, poison, where);
+}
+void commit_async() {
+  machine().commit_async();
+}
+void wait_async(unsigned pending) {
+  machine().wait_async(pending);
 }
 unsigned lane() {
   return machine().current() % 32;

@@ -38,7 +38,6 @@ int64_t shared_bytes_limit(int sm);
 void run(const LaunchConfig& config, void (*body)(const void*), const void* context);
 
 // ---- Called from inside a kernel, by kernels/simt/kernel.h
-// -------------------------------------------------------
 
 struct Index3 {
   unsigned x;
@@ -59,12 +58,14 @@ struct SourceLine {
 /// Returns when every thread of the block has come here.
 void wait_at_barrier(SourceLine where);
 
-enum class WarpOperation : uint8_t { sync, shuffle, ballot };
+enum class WarpOperation : uint8_t { sync, shuffle, ballot, fragment };
 /// Returns when every lane of `mask` has come here with the same mask. shuffle: `value` of lane `source`;
-/// ballot: the bits of the lanes whose value is not 0; sync: 0. `mask` must name the caller and only lanes
-/// that are there.
+/// ballot: the bits of the lanes whose value is not 0; others: nothing of meaning. `mask` must name the
+/// caller and only lanes that are there.
 uint64_t warp_operation(WarpOperation operation, unsigned mask, uint64_t value, unsigned source,
                         SourceLine where);
+/// A fragment operation of all 32 lanes: the last that comes calls perform(argument of each lane).
+void warp_collective(void* argument, void (*perform)(void* const* arguments), SourceLine where);
 /// The calling thread's lane; threads are numbered x first.
 unsigned lane();
 unsigned warp();
@@ -76,6 +77,12 @@ void yield();
 /// `poison`.
 void* static_shared(const void* tag, std::size_t bytes, unsigned char poison, SourceLine where);
 void* dynamic_shared(unsigned char poison);
+
+/// cp.async: see async_queue.h.
+void copy_async(void* target, const void* source, std::size_t bytes, bool valid, unsigned char poison,
+                SourceLine where);
+void commit_async();
+void wait_async(unsigned pending);
 
 /// Ends the launch with an Error about the calling thread.
 [[noreturn]] void fault(SourceLine where, const char* reason);

@@ -126,6 +126,50 @@ TEST(SimtMemoryDeathTest, DynamicSharedMemoryBehindWhatTheLaunchAskedFor) {
   EXPECT_EQ(out.data()[9], 3);
 }
 
+template <int kBytes, bool kRepaired>
+__global__ void read_before_the_wait(const float* in, float* out) {
+  SHARED(float, tile, 32);
+  constexpr unsigned kElements = kBytes / 4;
+  simt::copy_async<kBytes>(tile + kElements * threadIdx.x, in + kElements * threadIdx.x);
+  simt::commit_async();
+  if (kRepaired) simt::wait_async<0>();
+  out[threadIdx.x] = tile[kElements * threadIdx.x];
+  simt::wait_async<0>();
+}
+
+TEST(SimtMemoryDeathTest, AsynchronousCopyIsReadBeforeItsWait) {
+  const Floats in(32);
+  const Floats out(8);
+  launch<write_global>(1, 32, 0, nullptr, in.data(), 0);
+  EXPECT_DEATH((launch<read_before_the_wait<16, false>>(1, 8, 0, nullptr, in.data(), out.data())),
+               "use-after-poison");
+  launch<read_before_the_wait<16, true>>(1, 8, 0, nullptr, in.data(), out.data());
+  EXPECT_EQ(out.data()[7], 1);
+  EXPECT_DEATH((launch<read_before_the_wait<8, false>>(1, 8, 0, nullptr, in.data(), out.data())),
+               "use-after-poison");
+  launch<read_before_the_wait<8, true>>(1, 8, 0, nullptr, in.data(), out.data());
+  EXPECT_EQ(out.data()[7], 1);
+}
+
+__global__ void copy_row(const float* in, float* out, int count, bool predicated) {  // out: (8)
+  SHARED(float, tile, 8);
+  const int t = static_cast<int>(threadIdx.x);
+  simt::copy_async<4>(tile + t, in + t, !predicated || t < count);
+  simt::commit_async();
+  simt::wait_async<0>();
+  out[t] = tile[t];
+}
+
+TEST(SimtMemoryDeathTest, AsynchronousCopyFromBehindTheEnd) {
+  const Floats in(7);
+  const Floats out(8);
+  launch<write_global>(1, 7, 0, nullptr, in.data(), 0);
+  EXPECT_DEATH(launch<copy_row>(1, 8, 0, nullptr, in.data(), out.data(), 7, false), "heap-buffer-overflow");
+  launch<copy_row>(1, 8, 0, nullptr, in.data(), out.data(), 7, true);
+  EXPECT_EQ(out.data()[6], 1);
+  EXPECT_EQ(out.data()[7], 0);
+}
+
 template <bool kRepaired>
 __global__ void write_local(float* out, int n) {
   float local[8] = {};

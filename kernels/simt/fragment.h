@@ -1,0 +1,127 @@
+#pragma once
+// The SIMT machine's body of kernels/device/fragment.h. Which elements a lane holds changes with the
+// schedule: code that assumes a layout gives other results in another order.
+
+#include "kernels/simt/fragment_product.h"
+#include "kernels/simt/kernel.h"
+
+namespace mt::simt_backend::simt {
+
+using simt_machine::FragmentRole;
+
+enum class Layout : int { row_major, column_major };
+
+struct Tf32 {
+  using Element = float;
+  static constexpr int kDepth = 8;
+};
+struct Bf16 {
+  using Element = bfloat16;
+  static constexpr int kDepth = 16;
+};
+
+/// The calling lane's share of a (kRows, kColumns) matrix.
+template <FragmentRole kRole, typename E, int kRows, int kColumns>
+class Fragment {
+ public:
+  using Element = E;
+  Fragment() { std::memset(elements_, 0xFF, sizeof(elements_)); }  // NaN until somebody writes it
+
+  static constexpr int size() { return kRows * kColumns / 32; }
+  Element& operator[](int i) { return elements_[i]; }
+  const Element& operator[](int i) const { return elements_[i]; }
+
+  /// Where in memory the calling lane's element i stands.
+  static int64_t offset(int i, Layout layout, int leading_dimension) {
+    const int position =
+        simt_machine::fragment_position(kRole, static_cast<int>(lane()) * size() + i, kRows * kColumns);
+    const int row = position / kColumns;
+    const int column = position % kColumns;
+    return layout == Layout::row_major ? int64_t{row} * leading_dimension + column
+                                       : int64_t{column} * leading_dimension + row;
+  }
+
+ private:
+  Element elements_[size()];
+};
+
+template <typename P, Layout kLayout_>
+struct FragmentA : Fragment<FragmentRole::a, typename P::Element, 16, P::kDepth> {  // (16, P::kDepth)
+  static constexpr Layout kLayout = kLayout_;
+};
+template <typename P, Layout kLayout_>
+struct FragmentB : Fragment<FragmentRole::b, typename P::Element, P::kDepth, 16> {  // (P::kDepth, 16)
+  static constexpr Layout kLayout = kLayout_;
+};
+template <typename P>
+struct Accumulator : Fragment<FragmentRole::accumulator, float, 16, 16> {  // (16, 16)
+  static constexpr Layout kLayout = Layout::row_major;
+};
+
+template <FragmentRole kRole, typename E, int kRows, int kColumns>
+void fill(Fragment<kRole, E, kRows, kColumns>& fragment, E value) {
+  for (int i = 0; i < fragment.size(); ++i) fragment[i] = value;
+}
+
+template <typename E>
+void require_fragment_address(const E* pointer, int leading_dimension, SourceLine where) {
+  if (reinterpret_cast<std::uintptr_t>(pointer) % 32 != 0)
+    simt_machine::fault(where, "a matrix fragment's address must be a multiple of 32 bytes");
+  if (static_cast<std::size_t>(leading_dimension) * sizeof(E) % 16 != 0)
+    simt_machine::fault(where, "a matrix fragment's leading dimension must be a multiple of 16 bytes");
+}
+
+/// All lanes come here; it orders no memory.
+inline void meet_warp(SourceLine where) {
+  simt_machine::warp_operation(WarpOperation::fragment, kFullMask, 0, 0, where);
+}
+
+template <typename F>
+void load_fragment(F& fragment, const typename F::Element* source, int leading_dimension,
+                   const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  require_fragment_address(source, leading_dimension, {file, line});
+  meet_warp({file, line});
+  for (int i = 0; i < fragment.size(); ++i)
+    fragment[i] = source[fragment.offset(i, F::kLayout, leading_dimension)];
+}
+template <typename P>
+void load_accumulator(Accumulator<P>& c, const float* source, int leading_dimension,
+                      const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  load_fragment(c, source, leading_dimension, file, line);
+}
+template <typename P>
+void store_accumulator(float* target, const Accumulator<P>& c, int leading_dimension,
+                       const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  require_fragment_address(target, leading_dimension, {file, line});
+  meet_warp({file, line});
+  for (int i = 0; i < c.size(); ++i) target[c.offset(i, c.kLayout, leading_dimension)] = c[i];
+}
+
+template <FragmentRole kRole, int kRows, int kColumns>
+void round_fragment(Fragment<kRole, float, kRows, kColumns>& fragment) {
+  for (int i = 0; i < fragment.size(); ++i) fragment[i] = to_tf32(fragment[i]);
+}
+
+inline float factor_of(bfloat16 value, SourceLine) {
+  return to_float(value);
+}
+/// Tensor cores do not look at the lower bits of a float: what they do with them is not promised.
+inline float factor_of(float value, SourceLine where) {
+  if (value == value && bits_of(to_tf32(value)) != bits_of(value))
+    simt_machine::fault(where, "multiply_accumulate of a float that is not rounded to TF32");
+  return value;
+}
+
+template <typename P, Layout kLayoutA, Layout kLayoutB>
+void multiply_accumulate(Accumulator<P>& c, const FragmentA<P, kLayoutA>& a, const FragmentB<P, kLayoutB>& b,
+                         const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  float factors_a[P::kDepth / 2];  // of this lane
+  float factors_b[P::kDepth / 2];
+  for (int i = 0; i < a.size(); ++i) {
+    factors_a[i] = factor_of(a[i], {file, line});
+    factors_b[i] = factor_of(b[i], {file, line});
+  }
+  simt_machine::multiply_fragments({&c[0], factors_a, factors_b, P::kDepth}, {file, line});
+}
+
+}  // namespace mt::simt_backend::simt

@@ -1,0 +1,54 @@
+#include "kernels/simt/fragment_product.h"
+
+namespace mt::simt_machine {
+namespace {
+
+constexpr int kLanes = 32;
+constexpr int kSide = 16;
+
+/// Calls f(share's element, position) for all elements of all lanes.
+template <typename F>
+void for_elements(FragmentRole role, int elements, const F& f) {
+  const int per_lane = elements / kLanes;
+  for (int slot = 0; slot < elements; ++slot)
+    f(slot / per_lane, slot % per_lane, fragment_position(role, slot, elements));
+}
+
+void multiply(void* const* lanes) {
+  const auto share = [&](int lane) -> const FragmentShares& {
+    return *static_cast<const FragmentShares*>(lanes[lane]);
+  };
+  const int depth = share(0).depth;
+  float a[kSide * kSide];  // (16, depth)
+  float b[kSide * kSide];  // (depth, 16)
+  for_elements(FragmentRole::a, kSide * depth, [&](int lane, int i, int at) { a[at] = share(lane).a[i]; });
+  for_elements(FragmentRole::b, kSide * depth, [&](int lane, int i, int at) { b[at] = share(lane).b[i]; });
+  float product[kSide * kSide];  // (16, 16)
+  for_elements(FragmentRole::accumulator, kSide * kSide,
+               [&](int lane, int i, int at) { product[at] = share(lane).c[i]; });
+  for (int row = 0; row < kSide; ++row) {
+    for (int k = 0; k < depth; ++k) {
+      for (int column = 0; column < kSide; ++column)
+        product[row * kSide + column] += a[row * depth + k] * b[k * kSide + column];
+    }
+  }
+  for_elements(FragmentRole::accumulator, kSide * kSide,
+               [&](int lane, int i, int at) { share(lane).c[i] = product[at]; });
+}
+
+}  // namespace
+
+int fragment_position(FragmentRole role, int slot, int elements) {
+  const Schedule now = schedule();
+  const uint64_t key = now.seed * 16 + static_cast<uint64_t>(now.order) * 4 + static_cast<uint64_t>(role) + 1;
+  const uint64_t mixed = key * 0x9E3779B97F4A7C15U;
+  const auto factor = static_cast<unsigned>(mixed >> 40) | 1U;  // odd: a permutation modulo a power of two
+  const auto shift = static_cast<unsigned>(mixed >> 20);
+  return static_cast<int>((static_cast<unsigned>(slot) * factor + shift) % static_cast<unsigned>(elements));
+}
+
+void multiply_fragments(const FragmentShares& mine, SourceLine where) {
+  warp_collective(const_cast<FragmentShares*>(&mine), multiply, where);
+}
+
+}  // namespace mt::simt_machine

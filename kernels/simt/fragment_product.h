@@ -1,0 +1,25 @@
+#pragma once
+// What the SIMT machine does for a warp's matrix fragments.
+
+#include "kernels/simt/machine.h"
+
+namespace mt::simt_machine {
+
+enum class FragmentRole : uint8_t { a, b, accumulator };
+
+/// The row-major position of element `slot` = lane · elements per lane + i: a permutation of 0 … elements − 1
+/// (a power of two) for each role and schedule.
+int fragment_position(FragmentRole role, int slot, int elements);
+
+/// One lane's shares of c (16,16), a (16,depth), b (depth,16).
+struct FragmentShares {
+  float* c;
+  const float* a;
+  const float* b;
+  int depth;
+};
+/// c += a·b for the warp: returns when all 32 lanes have come here. Each sum is in float32, by ascending
+/// depth.
+void multiply_fragments(const FragmentShares& mine, SourceLine where);
+
+}  // namespace mt::simt_machine
