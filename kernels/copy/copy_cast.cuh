@@ -1,0 +1,17 @@
+#pragma once
+// What copy_cast.cu gives to copy.cu, which has the table. Contracts: copy.h.
+
+#include "kernels/copy/copy.h"
+#include "kernels/device/kernel.h"
+
+namespace mt::MT_BACKEND {
+
+void cast(const void* source, DType source_type, void* target, DType target_type, int64_t n, Stream stream);
+void cast_naive(const void* source, DType source_type, void* target, DType target_type, int64_t n,
+                Stream stream);
+void image_to_float(const uint8_t* images, float* y, int64_t n, int64_t pixels, const ImageScaling& scaling,
+                    Stream stream);
+void image_to_float_naive(const uint8_t* images, float* y, int64_t n, int64_t pixels,
+                          const ImageScaling& scaling, Stream stream);
+
+}  // namespace mt::MT_BACKEND
