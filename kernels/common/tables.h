@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdint>
 #include <string_view>
 #include <vector>
 
@@ -55,6 +56,15 @@ bool has_device_table(Device device) {
   return find_device_table<Table>(device) != nullptr;
 }
 
+/// The version that NVIDIA's libraries compute (kernels/vendor/).
+inline constexpr std::string_view kVendorVersion = "vendor";
+
+/// Whose kernels the front doors of gemm and conv2d give on cuda: `--kernels`. automatic: the vendor's where
+/// this build has them. Everywhere else the project's own compute whatever is chosen.
+enum class KernelChoice : uint8_t { own, vendor, automatic };
+void set_kernel_choice(KernelChoice choice);
+KernelChoice kernel_choice();
+
 [[noreturn]] void fail_no_table(const char* operation, Device device, std::string_view version);
 
 /// Throws Error when this build has no such table.
@@ -63,6 +73,17 @@ const Table& device_table(Device device, const char* operation, std::string_view
   const Table* table = find_device_table<Table>(device, version);
   if (table == nullptr) fail_no_table(operation, device, version);
   return *table;
+}
+
+/// device_table() under kernel_choice().
+template <typename Table>
+const Table& chosen_table(Device device, const char* operation) {
+  if (device == Device::cuda && kernel_choice() != KernelChoice::own) {
+    const Table* vendor = find_device_table<Table>(device, kVendorVersion);
+    if (vendor != nullptr) return *vendor;
+    if (kernel_choice() == KernelChoice::vendor) fail_no_table(operation, device, kVendorVersion);
+  }
+  return device_table<Table>(device, operation);
 }
 
 }  // namespace mt

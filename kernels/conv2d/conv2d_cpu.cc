@@ -128,7 +128,7 @@ void backward_data(const float* dy, const float* weight, float* dx, const Conv2d
 template <>
 const Conv2d<float>& conv2d<float>(Device device) {
   static constexpr Conv2d<float> table{forward, backward_data, backward_weights};
-  return device == Device::cpu ? table : device_table<Conv2d<float>>(device, "conv2d");
+  return device == Device::cpu ? table : chosen_table<Conv2d<float>>(device, "conv2d");
 }
 
 }  // namespace mt

@@ -253,7 +253,7 @@ void multiply(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t 
 template <>
 const Gemm<float>& gemm<float>(Device device) {
   static constexpr Gemm<float> table{multiply};
-  return device == Device::cpu ? table : device_table<Gemm<float>>(device, "gemm");
+  return device == Device::cpu ? table : chosen_table<Gemm<float>>(device, "gemm");
 }
 
 }  // namespace mt
