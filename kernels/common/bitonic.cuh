@@ -28,14 +28,16 @@ __device__ inline void compare_exchange(uint64_t* keys, int64_t t, int64_t dista
   }
 }
 
-/// Sorts keys (size) in shared memory, size a power of two, ascending. All kThreads threads must come here; a
-/// barrier stands before and after.
+/// Sorts keys (size) in shared memory, size a power of two: ascending, or as the run that starts at absolute
+/// place `start` of a longer network. All kThreads threads must come here; a barrier stands before and after.
 template <int kThreads>
-__device__ inline void sort_in_block(uint64_t* keys, int64_t size) {
+__device__ inline void sort_in_block(uint64_t* keys, int64_t size, int64_t start = 0) {
   simt::sync_threads();
   for (int64_t run = 2; run <= size; run *= 2) {
     for (int64_t distance = run / 2; distance > 0; distance /= 2) {
-      for (int64_t t = threadIdx.x; t < size / 2; t += kThreads) compare_exchange(keys, t, distance, run, 0);
+      for (int64_t t = threadIdx.x; t < size / 2; t += kThreads) {
+        compare_exchange(keys, t, distance, run, start);
+      }
       simt::sync_threads();
     }
   }

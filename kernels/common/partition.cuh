@@ -45,6 +45,8 @@ __global__ void partition_count(MaskedScores scores, Rule rule, int64_t chunk, C
   }
 }
 
+namespace {  // a copy for each file that includes this
+
 /// Replaces each of the counts (entries) by the sum of those before it; *total is the sum of all. One block.
 __global__ void partition_scan(Count* counts, int64_t entries, Count* total) {
   constexpr int64_t kPerThread = 2 * kMostPartitionBlocks / kPartitionThreads;  // entries <= all threads'
@@ -60,6 +62,8 @@ __global__ void partition_scan(Count* counts, int64_t entries, Count* total) {
   }
   if (threadIdx.x == 0) *total = sum.all;
 }
+
+}  // namespace
 
 /// starts: (kClasses, gridDim.x), of partition_scan.
 template <typename Rule, typename Writer>

@@ -36,7 +36,7 @@ class CompactTest : public testing::KernelTest {
     return kept(op(), scores, mask, kind, value, device());
   }
   /// Rows enough for several of the CPU's chunks, or of the GPU's blocks.
-  int64_t many_rows() const { return device() == Device::simt ? 5000 : 200000; }
+  int64_t many_rows() const { return device() == Device::simt ? 2500 : 200000; }
 
   void expect_agreement(const std::vector<float>& scores, const std::vector<uint8_t>& mask, double value) {
     for (const Threshold kind : {Threshold::at_least, Threshold::above}) {
@@ -110,7 +110,7 @@ TEST_P(CompactTest, ScoresAndMaskOfAnyAlignment) {
 }
 
 TEST_P(CompactTest, TriplesIntoOthersAndInPlace) {
-  const int64_t n = device() == Device::simt ? 3000 : 70000;
+  const int64_t n = device() == Device::simt ? 2100 : 70000;
   const auto scores = testing::uniform_values(n, 3, 0, 1);
   std::vector<int32_t> slides(scores.size());
   std::vector<int64_t> patches(scores.size());
