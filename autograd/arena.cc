@@ -1,6 +1,5 @@
 #include "autograd/arena.h"
 
-#include <cstring>
 #include <unordered_set>
 
 #include "autograd/arithmetic.h"
@@ -50,8 +49,7 @@ Tensor ParameterArena::slice(const Slice& part, const Tensor& flat) const {
 }
 
 void ParameterArena::zero_grad() const {
-  check(grads_.device() != Device::cuda, "parameter arena: zero_grad() runs on the cpu and simt devices");
-  std::memset(grads_.raw(), 0, grads_.bytes());
+  fill_with(grads_, 0);
 }
 
 void ParameterArena::values_changed(const char* writer) const {

@@ -2,6 +2,7 @@
 
 #include "autograd/dispatch.h"
 #include "kernels/copy/copy.h"
+#include "kernels/device/device.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/fill/fill.h"
 
@@ -9,10 +10,16 @@ namespace mt {
 
 Tensor filled(const Shape& shape, double value, DType dtype, Device device) {
   const Tensor result = Tensor::empty(shape, dtype, device);
-  by_dtype(dtype, "fill", [&]<typename T>() {
-    mt::fill<T>(device).constant(result.data<T>(), static_cast<T>(value), result.numel(), kDefaultStream);
-  });
+  fill_with(result, value);
   return result;
+}
+
+void fill_with(const Tensor& target, double value) {
+  check(target.is_contiguous(), "fill: {} is not contiguous", target.shape().str());
+  by_dtype(target.dtype(), "fill", [&]<typename T>() {
+    mt::fill<T>(target.device())
+        .constant(target.data<T>(), static_cast<T>(value), target.numel(), kDefaultStream);
+  });
 }
 
 Tensor zeros_like(const Tensor& tensor) {
@@ -42,6 +49,11 @@ void copy_into(const Tensor& target, const Tensor& source) {
         "copy: {} {} into {} {}: the target must be contiguous and alike", name_of(source.dtype()),
         source.shape().str(), name_of(target.dtype()), target.shape().str());
   if (target.numel() == 0) return;
+  if (source.device() != target.device()) {
+    const Tensor whole = source.is_contiguous() ? source : contiguous_copy(source);
+    copy_bytes(target.raw(), target.device(), whole.raw(), whole.device(), whole.bytes(), kDefaultStream);
+    return;
+  }
   std::vector<int64_t> strides;
   for (int i = 0; i < source.rank(); ++i) strides.push_back(source.stride(i));
   mt::copy<float>(source.device())
@@ -49,10 +61,18 @@ void copy_into(const Tensor& target, const Tensor& source) {
                static_cast<int64_t>(size_of(source.dtype())), kDefaultStream);
 }
 
-Tensor contiguous_copy(const Tensor& tensor) {
-  const Tensor result = empty_like(tensor);
+Tensor copied_to(const Tensor& tensor, Device device) {
+  const Tensor result = Tensor::empty(tensor.shape(), tensor.dtype(), device);
   copy_into(result, tensor);
   return result;
+}
+
+Tensor moved_to(const Tensor& tensor, Device device) {
+  return tensor.device() == device ? tensor : copied_to(tensor, device);
+}
+
+Tensor contiguous_copy(const Tensor& tensor) {
+  return copied_to(tensor, tensor.device());
 }
 
 Tensor cast(const Tensor& tensor, DType dtype) {

@@ -21,6 +21,13 @@ decltype(auto) by_dtype(DType dtype, const char* operation, F&& f) {
   return std::forward<F>(f).template operator()<float>();
 }
 
+/// What a rule is given beside its variables (labels, indices, statistics) must lie where it computes. An
+/// undefined tensor does.
+inline void check_device(const Tensor& tensor, Device device, const char* operation, const char* what) {
+  check(!tensor.defined() || tensor.device() == device, "{}: {} on {}, computed on {}", operation, what,
+        tensor.defined() ? name_of(tensor.device()) : "", name_of(device));
+}
+
 /// A contiguous tensor of the same dtype and device.
 inline Tensor empty_like(const Tensor& tensor) {
   return Tensor::empty(tensor.shape(), tensor.dtype(), tensor.device());

@@ -41,6 +41,9 @@ void check_supcon(const Variable& z, const SupConOptions& options) {
   const Tensor& pairs = options.positive_pairs;
   check(!pairs.defined() || (pairs.rank() == 2 && pairs.dim(0) == pairs.dim(1) && pairs.dtype() == DType::u8),
         "supcon: wants positive pairs as u8 (images,images)");
+  check_device(options.labels, z.device(), "supcon", "labels are");
+  check_device(options.uncertain, z.device(), "supcon", "the mask of uncertain rows is");
+  check_device(pairs, z.device(), "supcon", "positive pairs are");
   check(options.anchors >= 0 && options.anchors <= z.dim(0), "supcon: {} anchors among {} rows",
         options.anchors, z.dim(0));
 }
@@ -102,6 +105,7 @@ Variable bce(const Variable& logits, const Tensor& targets, double pos_weight) {
   check(logits.shape() == targets.shape() && logits.dtype() == targets.dtype() && logits.numel() >= 1,
         "bce: logits {} {} and targets {} {} do not match", name_of(logits.dtype()), logits.shape().str(),
         name_of(targets.dtype()), targets.shape().str());
+  check_device(targets, logits.device(), "bce", "targets are");
   const Tensor loss = empty_like(logits.value(), Shape{});
   by_dtype(logits.dtype(), "bce", [&]<typename T>() {
     mt::bce<T>(logits.device())

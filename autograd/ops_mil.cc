@@ -1,5 +1,6 @@
 // Rules of attention pooling over the instances of one bag.
 
+#include "autograd/arithmetic.h"
 #include "autograd/dispatch.h"
 #include "autograd/ops.h"
 #include "kernels/dsmil/dsmil.h"
@@ -25,6 +26,7 @@ AttentionPooling dsmil_attention(const Variable& q, const Tensor& critical, cons
             critical.rank() == 1 && critical.dtype() == DType::i64,
         "dsmil_attention: q {}, critical instances {}, values {} do not match", q.shape().str(),
         critical.shape().str(), values.shape().str());
+  check_device(critical, q.device(), "dsmil_attention", "critical instances are");
   const DsmilShape shape{q.dim(0), critical.dim(0), q.dim(1), values.dim(1), scale};
   const Tensor attention = empty_like(q.value(), Shape{shape.instances, shape.classes});  // (N,C)
   const Tensor pooled = empty_like(q.value(), Shape{shape.classes, shape.value_width});   // (C,V)
@@ -92,10 +94,14 @@ AttentionPooling gated_attention(const Variable& gate_v, const Variable& gate_u,
 Variable max_instances(const Variable& logits) {
   const Tensor critical = critical_instances(logits.value());  // (C)
   const int64_t classes = critical.dim(0);
-  std::vector<int64_t> flat;  // element critical[c], c of (N,C)
-  for (int64_t c = 0; c < classes; ++c) flat.push_back(critical.data<int64_t>()[c] * classes + c);
-  const Variable elements = reshape(logits, Shape{logits.numel(), 1});                 // (N·C,1)
-  return reshape(gather_rows(elements, Tensor::of(flat, {classes})), Shape{classes});  // (C)
+  Tensor flat = critical;  // (C) element critical[c], c of (N,C); the same number for one class
+  if (classes > 1) {
+    flat = copied_to(critical, Device::cpu);
+    for (int64_t c = 0; c < classes; ++c) flat.data<int64_t>()[c] = flat.data<int64_t>()[c] * classes + c;
+    flat = moved_to(flat, logits.device());
+  }
+  const Variable elements = reshape(logits, Shape{logits.numel(), 1});  // (N·C,1)
+  return reshape(gather_rows(elements, flat), Shape{classes});          // (C)
 }
 
 }  // namespace mt::ops

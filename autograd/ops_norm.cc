@@ -114,6 +114,8 @@ void check_running(const Variable& x, const Tensor& mean, const Tensor& variance
             variance.dtype() == x.dtype(),
         "batch_norm: running statistics {} and {} for {} channels of {}", mean.shape().str(),
         variance.shape().str(), x.dim(3), name_of(x.dtype()));
+  check_device(mean, x.device(), "batch_norm", "running statistics are");
+  check_device(variance, x.device(), "batch_norm", "running statistics are");
 }
 
 }  // namespace

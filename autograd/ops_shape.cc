@@ -54,6 +54,7 @@ Variable gather_rows(const Variable& x, const Tensor& indices) {
   check(x.rank() == 2 && indices.rank() == 1 && indices.dtype() == DType::i64,
         "gather_rows: wants x (rows,columns) and i64 indices (count), not {} and {} {}", x.shape().str(),
         name_of(indices.dtype()), indices.shape().str());
+  check_device(indices, x.device(), "gather_rows", "indices are");
   const Tensor y = empty_like(x.value(), Shape{indices.dim(0), x.dim(1)});  // (count,columns)
   by_dtype(x.dtype(), "gather_rows", [&]<typename T>() {
     mt::gather<T>(x.device())

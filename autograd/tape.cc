@@ -91,6 +91,10 @@ const Tensor& Saved::get() const {
 
 Variable record(const char* operation, Tensor output, const std::vector<Variable>& inputs, BackwardRule rule,
                 bool always) {
+  for (const Variable& input : inputs) {
+    check(input.device() == output.device(), "{}: an input on {}, the others on {}", operation,
+          name_of(input.device()), name_of(output.device()));
+  }
   Variable result(std::move(output));
   const bool wanted = always || std::any_of(inputs.begin(), inputs.end(),
                                             [](const Variable& input) { return input.requires_grad(); });

@@ -1,5 +1,6 @@
 #include "autograd/variable.h"
 
+#include "autograd/arithmetic.h"
 #include "tensor/check.h"
 
 namespace mt {
@@ -34,7 +35,8 @@ void Variable::zero_grad() const {
 }
 
 double Variable::item() const {
-  return dtype() == DType::f64 ? value().item<double>() : static_cast<double>(value().item<float>());
+  const Tensor held = moved_to(value(), Device::cpu);
+  return dtype() == DType::f64 ? held.item<double>() : static_cast<double>(held.item<float>());
 }
 
 }  // namespace mt

@@ -45,7 +45,7 @@ class Variable {
   int64_t numel() const { return value().numel(); }
   DType dtype() const { return value().dtype(); }
   Device device() const { return value().device(); }
-  /// The only element of a one-element value on the CPU, as double.
+  /// The only element of a one-element value, as double; on a device it waits for it.
   double item() const;
 
   VariableState& state() const;

@@ -7,7 +7,7 @@ namespace mt {
 namespace {
 
 Tensor targets_like(const Variable& logits, const std::vector<double>& targets) {
-  return cast(Tensor::of(targets, logits.shape()), logits.dtype());
+  return moved_to(cast(Tensor::of(targets, logits.shape()), logits.dtype()), logits.device());
 }
 
 Variable weighted_bag_terms(const MilLoss& loss, const MilLossWeights& weights) {
@@ -23,10 +23,11 @@ double length_of_mean(const Variable& z) {
   return ops::sum(ops::mul(mean, mean)).item();
 }
 
-Tensor repeated(const std::vector<int32_t>& per_image, int64_t rows) {
+/// On the device, one label per row.
+Tensor repeated(const std::vector<int32_t>& per_image, int64_t rows, Device device) {
   std::vector<int32_t> values(static_cast<std::size_t>(rows));
   for (std::size_t r = 0; r < values.size(); ++r) values[r] = per_image[r % per_image.size()];
-  return Tensor::of(values, {rows});
+  return moved_to(Tensor::of(values, {rows}), device);
 }
 
 Variable supervised_part(const Variable& z, const ContrastiveBatch& batch, const ContrastiveRecipe& recipe) {
@@ -36,7 +37,7 @@ Variable supervised_part(const Variable& z, const ContrastiveBatch& batch, const
   check(batch.uncertain.empty() || static_cast<int64_t>(batch.uncertain.size()) == batch.images,
         "contrastive loss: {} uncertainty marks for {} images", batch.uncertain.size(), batch.images);
   ops::SupConOptions options;
-  options.labels = repeated(batch.labels, rows);
+  options.labels = repeated(batch.labels, rows, z.device());
   options.pair_mode = recipe.pair_mode;
   options.temperature = recipe.temperature;
   options.base_temperature = recipe.base_temperature;
@@ -44,7 +45,7 @@ Variable supervised_part(const Variable& z, const ContrastiveBatch& batch, const
     std::vector<uint8_t> uncertain(static_cast<std::size_t>(rows));
     for (std::size_t r = 0; r < uncertain.size(); ++r)
       uncertain[r] = batch.uncertain[r % batch.uncertain.size()];
-    options.uncertain = Tensor::of(uncertain, {rows});
+    options.uncertain = moved_to(Tensor::of(uncertain, {rows}), z.device());
   }
   return ops::supcon(z, options);
 }
@@ -53,7 +54,7 @@ Variable view_part(const Variable& z, const ContrastiveBatch& batch, const Contr
   std::vector<int32_t> images(static_cast<std::size_t>(batch.images));
   for (std::size_t i = 0; i < images.size(); ++i) images[i] = static_cast<int32_t>(i);
   ops::SupConOptions options;
-  options.labels = repeated(images, z.dim(0));
+  options.labels = repeated(images, z.dim(0), z.device());
   options.temperature = recipe.temperature;
   options.base_temperature = recipe.base_temperature;
   return ops::supcon(z, options);

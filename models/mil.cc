@@ -19,8 +19,8 @@ void check_bag(const MilModel& model, const Variable& bag) {
 
 }  // namespace
 
-DsmilModel::DsmilModel(const DsmilConfig& config, uint64_t seed, DType dtype)
-    : MilModel(dtype, seed), config_(config) {
+DsmilModel::DsmilModel(const DsmilConfig& config, uint64_t seed, DType dtype, Device device)
+    : MilModel(dtype, seed, device), config_(config) {
   const int64_t width = config.feature_width;
   instance_classifier_ = Linear(*this, "i_classifier.fc.0", width, config.classes);
   if (config.nonlinear) shared_ = Linear(*this, "b_classifier.lin.0", width, width);
@@ -61,8 +61,8 @@ std::string DsmilModel::describe() const {
                      config_.classes == 1 ? "" : "es", config_.nonlinear ? "" : ", linear query");
 }
 
-GatedAbmilModel::GatedAbmilModel(const GatedAbmilConfig& config, uint64_t seed, DType dtype)
-    : MilModel(dtype, seed), config_(config) {
+GatedAbmilModel::GatedAbmilModel(const GatedAbmilConfig& config, uint64_t seed, DType dtype, Device device)
+    : MilModel(dtype, seed, device), config_(config) {
   hidden_ = Linear(*this, "fc.0", config.feature_width, config.hidden_width);
   gate_v_ = Linear(*this, "V", config.hidden_width, config.gate_width);
   gate_u_ = Linear(*this, "U", config.hidden_width, config.gate_width);
@@ -88,8 +88,8 @@ std::string GatedAbmilModel::describe() const {
                      config_.gate_width);
 }
 
-PoolingModel::PoolingModel(PoolingKind kind, int64_t feature_width, uint64_t seed, DType dtype)
-    : MilModel(dtype, seed), kind_(kind), feature_width_(feature_width) {
+PoolingModel::PoolingModel(PoolingKind kind, int64_t feature_width, uint64_t seed, DType dtype, Device device)
+    : MilModel(dtype, seed, device), kind_(kind), feature_width_(feature_width) {
   classifier_ = Linear(*this, "fc", feature_width, 1);
 }
 
@@ -107,19 +107,22 @@ std::string PoolingModel::describe() const {
   return fmt::format("{} pooling ({} features)", kind_ == PoolingKind::max ? "max" : "mean", feature_width_);
 }
 
-std::unique_ptr<MilModel> make_mil_model(std::string_view name, int64_t feature_width, uint64_t seed) {
+std::unique_ptr<MilModel> make_mil_model(std::string_view name, int64_t feature_width, uint64_t seed,
+                                         Device device) {
   if (name == "dsmil") {
     DsmilConfig config;
     config.feature_width = feature_width;
-    return std::make_unique<DsmilModel>(config, seed);
+    return std::make_unique<DsmilModel>(config, seed, DType::f32, device);
   }
   if (name == "abmil") {
     GatedAbmilConfig config;
     config.feature_width = feature_width;
-    return std::make_unique<GatedAbmilModel>(config, seed);
+    return std::make_unique<GatedAbmilModel>(config, seed, DType::f32, device);
   }
-  if (name == "mean") return std::make_unique<PoolingModel>(PoolingKind::mean, feature_width, seed);
-  if (name == "max") return std::make_unique<PoolingModel>(PoolingKind::max, feature_width, seed);
+  if (name == "mean" || name == "max") {
+    const PoolingKind kind = name == "max" ? PoolingKind::max : PoolingKind::mean;
+    return std::make_unique<PoolingModel>(kind, feature_width, seed, DType::f32, device);
+  }
   throw UsageError(fmt::format("MIL model '{}' is not known; there are dsmil, abmil, mean and max", name));
 }
 
@@ -127,7 +130,7 @@ Tensor instance_scores(const MilModel& model, const Tensor& bag) {
   NoGradGuard no_tape;
   const Variable logits = model.forward(Variable(bag)).instance_logits;  // (N,C)
   const Variable scores = ops::activation(ActivationKind::sigmoid, logits);
-  return contiguous_copy(scores.value().select(1, 0));  // (N)
+  return copied_to(scores.value().select(1, 0), Device::cpu);  // (N)
 }
 
 }  // namespace mt

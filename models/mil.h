@@ -41,7 +41,8 @@ struct DsmilConfig {
 /// features; its highest logit names the critical instance, whose query attends over the bag.
 class DsmilModel : public MilModel {
  public:
-  explicit DsmilModel(const DsmilConfig& config, uint64_t seed = 0, DType dtype = DType::f32);
+  explicit DsmilModel(const DsmilConfig& config, uint64_t seed = 0, DType dtype = DType::f32,
+                      Device device = Device::cpu);
   MilOutput forward(const Variable& bag) const override;
   int64_t feature_width() const override { return config_.feature_width; }
   std::string describe() const override;
@@ -68,7 +69,8 @@ struct GatedAbmilConfig {
 /// classifier's on that instance alone, as the attention over a single instance is 1.
 class GatedAbmilModel : public MilModel {
  public:
-  explicit GatedAbmilModel(const GatedAbmilConfig& config, uint64_t seed = 0, DType dtype = DType::f32);
+  explicit GatedAbmilModel(const GatedAbmilConfig& config, uint64_t seed = 0, DType dtype = DType::f32,
+                           Device device = Device::cpu);
   MilOutput forward(const Variable& bag) const override;
   int64_t feature_width() const override { return config_.feature_width; }
   std::string describe() const override;
@@ -87,7 +89,8 @@ enum class PoolingKind : uint8_t { mean, max };
 /// A linear classifier on every instance (fc); the bag's logit is the mean or the maximum of the instances'.
 class PoolingModel : public MilModel {
  public:
-  PoolingModel(PoolingKind kind, int64_t feature_width, uint64_t seed = 0, DType dtype = DType::f32);
+  PoolingModel(PoolingKind kind, int64_t feature_width, uint64_t seed = 0, DType dtype = DType::f32,
+               Device device = Device::cpu);
   MilOutput forward(const Variable& bag) const override;
   int64_t feature_width() const override { return feature_width_; }
   std::string describe() const override;
@@ -99,9 +102,10 @@ class PoolingModel : public MilModel {
 };
 
 /// "dsmil", "abmil", "mean" or "max", for binary labels. Throws UsageError for another name.
-std::unique_ptr<MilModel> make_mil_model(std::string_view name, int64_t feature_width, uint64_t seed);
+std::unique_ptr<MilModel> make_mil_model(std::string_view name, int64_t feature_width, uint64_t seed,
+                                         Device device = Device::cpu);
 
-/// sigmoid(instance logits) of class 0, (N); computed without tape.
+/// sigmoid(instance logits) of class 0, (N) on the cpu; computed without tape.
 Tensor instance_scores(const MilModel& model, const Tensor& bag);
 
 }  // namespace mt

@@ -63,14 +63,14 @@ Variable Module::add_parameter(const std::string& name, const Shape& shape, Init
   if (how == Initialisation::linear_uniform || how == Initialisation::kaiming_normal_out) {
     draw(value, name, seed_, how, fan);
   }
-  Variable parameter(value, /*requires_grad=*/true);
+  Variable parameter(moved_to(value, device_), /*requires_grad=*/true);
   entries_.push_back({name, parameter, Tensor(), layout});
   return parameter;
 }
 
 Tensor Module::add_buffer(const std::string& name, const Shape& shape, double value) {
   check(find(name) == nullptr, "module: {} is there already", name);
-  Tensor buffer = filled(shape, value, dtype_);
+  Tensor buffer = filled(shape, value, dtype_, device_);
   entries_.push_back({name, Variable(), buffer, WeightLayout::same});
   return buffer;
 }

@@ -38,7 +38,8 @@ struct ModuleEntry {
 /// Not copied or moved: layers hold handles to its parameters.
 class Module {
  public:
-  Module(DType dtype, uint64_t seed) : dtype_(dtype), seed_(seed) {}
+  Module(DType dtype, uint64_t seed, Device device = Device::cpu)
+      : dtype_(dtype), seed_(seed), device_(device) {}
   virtual ~Module() = default;
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
@@ -54,22 +55,26 @@ class Module {
   void set_requires_grad(bool wanted, std::string_view prefix = "");
   /// f32, or f64 for checks against the reference.
   DType dtype() const { return dtype_; }
+  /// Where its parameters and buffers are, and its inputs must be. Counters stay on the cpu.
+  Device device() const { return device_; }
   /// One line about the architecture, for logs and errors.
   virtual std::string describe() const = 0;
 
   // For the layers that a module is built of (models/layers.h).
-  /// A new parameter with initial values from Philox keyed by (seed, hash of its name). fan is fan_in or
+  /// A new parameter with initial values from Philox keyed by (seed, hash of its name), drawn on the cpu: the
+  /// same bits on every device. fan is fan_in or
   /// fan_out, as `how` asks.
   Variable add_parameter(const std::string& name, const Shape& shape, Initialisation how, int64_t fan,
                          WeightLayout layout = WeightLayout::same);
   Tensor add_buffer(const std::string& name, const Shape& shape, double value);
-  /// An i64 scalar 0 (num_batches_tracked).
+  /// An i64 scalar 0 (num_batches_tracked), on the cpu.
   Tensor add_counter(const std::string& name);
 
  private:
   std::vector<ModuleEntry> entries_;
   DType dtype_;
   uint64_t seed_;
+  Device device_;
 };
 
 }  // namespace mt

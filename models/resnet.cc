@@ -34,8 +34,8 @@ int64_t ResNetConfig::last_map(int64_t patch) const {
   return size;
 }
 
-ResNet::ResNet(const ResNetConfig& config, uint64_t seed, DType dtype)
-    : Module(dtype, seed), config_(config) {
+ResNet::ResNet(const ResNetConfig& config, uint64_t seed, DType dtype, Device device)
+    : Module(dtype, seed, device), config_(config) {
   check(config.base_width >= 1, "resnet: base width {} must be at least 1", config.base_width);
   check(config.layer4_stride == 1 || config.layer4_stride == 2, "resnet: layer 4 has stride 1 or 2, not {}",
         config.layer4_stride);

@@ -40,7 +40,8 @@ using Activations = std::vector<std::pair<std::string, Tensor>>;
 
 class ResNet : public Module {
  public:
-  explicit ResNet(const ResNetConfig& config, uint64_t seed = 0, DType dtype = DType::f32);
+  explicit ResNet(const ResNetConfig& config, uint64_t seed = 0, DType dtype = DType::f32,
+                  Device device = Device::cpu);
 
   /// images (N,H,W,3) → features after the global average (N,feature_width). With InstanceNorm a last map of
   /// 1 × 1 is refused: it would be normalised to zero.

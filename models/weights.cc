@@ -81,7 +81,8 @@ std::vector<std::pair<const ModuleEntry*, Tensor>> match(const Module& module, c
 StateDict state_dict(const Module& module) {
   StateDict weights;
   for (const ModuleEntry& entry : module.entries()) {
-    weights.emplace_back(entry.name, contiguous_copy(torch_view(entry, entry.tensor())));
+    weights.emplace_back(entry.name,
+                         contiguous_copy(torch_view(entry, moved_to(entry.tensor(), Device::cpu))));
   }
   return weights;
 }

@@ -13,7 +13,7 @@ namespace mt {
 /// (K,C,R,S).
 using StateDict = NamedTensors;
 
-/// Copies of all parameters and buffers. f64 parameters give f64 tensors.
+/// Copies of all parameters and buffers, on the cpu. f64 parameters give f64 tensors.
 StateDict state_dict(const Module& module);
 
 struct LoadOptions {

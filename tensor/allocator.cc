@@ -29,6 +29,7 @@ class CpuAllocator final : public Allocator {
  public:
   void* allocate(std::size_t bytes) override {
     const std::size_t size = rounded(bytes);
+    if (const std::size_t limit = limit_.load(); limit != 0 && live_.load() + size > limit) refuse(bytes);
     void* pointer = take_cached(size);
     if (pointer == nullptr) {
       release_kept_above(std::max(most_live_.load(), live_.load() + size), size);
@@ -38,9 +39,7 @@ class CpuAllocator final : public Allocator {
       release_kept_above(0, size);
       pointer = std::aligned_alloc(64, size);
     }
-    check(pointer != nullptr,
-          "out of memory: {:.1f} MiB asked for with {:.1f} MiB in use; use smaller batches or bags",
-          static_cast<double>(bytes) / 0x1p20, static_cast<double>(live_.load()) / 0x1p20);
+    if (pointer == nullptr) refuse(bytes);
     const std::size_t live = live_.fetch_add(size) + size;
     raise_to(peak_, live);
     raise_to(most_live_, live);
@@ -69,12 +68,19 @@ class CpuAllocator final : public Allocator {
   }
   std::size_t peak_bytes() const override { return peak_.load(); }
   void reset_peak() override { peak_.store(live_.load()); }
+  void set_limit(std::size_t bytes) override { limit_.store(bytes); }
 
  private:
   struct Block {
     void* pointer;
     std::size_t size;
   };
+
+  [[noreturn]] void refuse(std::size_t bytes) const {
+    throw OutOfMemory(
+        fmt::format("out of memory: {:.1f} MiB asked for with {:.1f} MiB in use; use smaller batches or bags",
+                    static_cast<double>(bytes) / 0x1p20, static_cast<double>(live_.load()) / 0x1p20));
+  }
 
   static constexpr std::size_t kCachedFrom = std::size_t{1} << 16;
   static constexpr std::size_t kCacheLimit = std::size_t{1} << 30;
@@ -117,6 +123,7 @@ class CpuAllocator final : public Allocator {
   std::array<std::vector<Block>, 65 * 8> buckets_;  // by size, rising
   std::size_t cached_bytes_ = 0;
   std::atomic<std::size_t> live_{0};
+  std::atomic<std::size_t> limit_{0};
   std::atomic<std::size_t> peak_{0};
   std::atomic<std::size_t> most_live_{0};  // peak_ that nobody resets
 };

@@ -28,6 +28,12 @@ class UsageError : public Error {
   explicit UsageError(const std::string& message) : Error(message, 2) {}
 };
 
+/// A device has no memory for a tensor. What can be done in smaller parts is tried again in smaller parts.
+class OutOfMemory : public Error {
+ public:
+  explicit OutOfMemory(const std::string& message) : Error(message) {}
+};
+
 /// The user interrupted the run (SIGINT, SIGTERM): exit code 130.
 class Interrupted : public Error {
  public:

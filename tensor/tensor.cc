@@ -195,6 +195,11 @@ Tensor Tensor::expand(const Shape& shape) const {
   return result;
 }
 
+void Tensor::check_on_host(const char* use) const {
+  check(device() == Device::cpu, "tensor {}: {} of a tensor on {}; copy it to the cpu first", shape_.str(),
+        use, name_of(device()));
+}
+
 void Tensor::copy_from_host(const void* values, std::size_t bytes) {
   if (bytes != 0) std::memcpy(raw(), values, bytes);
 }

@@ -75,8 +75,8 @@ class Tensor {
   /// Elements between the storage's start and this view's first element.
   int64_t offset() const { return offset_; }
 
-  /// First element. Throws when T is not the tensor's dtype. Elements of a cuda tensor must not be read by
-  /// the host.
+  /// First element. Throws when T is not the tensor's dtype. Only a cpu tensor's elements may be touched by
+  /// host code; those of the others are for kernels and copies.
   template <typename T>
   T* data() const {
     check(dtype_of<T> == dtype_, "tensor {}: is {}, used as {}", shape_.str(), name_of(dtype_),
@@ -84,16 +84,18 @@ class Tensor {
     return static_cast<T*>(raw());
   }
   void* raw() const;
-  /// The elements of a contiguous CPU or SIMT tensor.
+  /// The elements of a contiguous tensor on the cpu.
   template <typename T>
   std::span<T> span() const {
     check(is_contiguous(), "tensor {}: span() needs a contiguous tensor", shape_.str());
+    check_on_host("span()");
     return {data<T>(), static_cast<std::size_t>(numel())};
   }
-  /// The only element of a one-element CPU tensor.
+  /// The only element of a one-element tensor on the cpu.
   template <typename T>
   T item() const {
     check(numel() == 1, "tensor {}: item() needs one element", shape_.str());
+    check_on_host("item()");
     return *data<T>();
   }
 
@@ -121,6 +123,7 @@ class Tensor {
   DType dtype_ = DType::f32;
 
   void copy_from_host(const void* values, std::size_t bytes);
+  void check_on_host(const char* use) const;
 };
 
 template <typename T>

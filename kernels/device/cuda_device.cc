@@ -58,6 +58,21 @@ class CudaRuntime final : public DeviceRuntime {
   void copy_on_device(void* target, const void* source, std::size_t bytes, Stream stream) override {
     copy(target, source, bytes, cudaMemcpyDeviceToDevice, stream);
   }
+  void copy_to_device_async(void* target, const void* source, std::size_t bytes, Stream stream) override {
+    check_cuda(cudaMemcpyAsync(target, source, bytes, cudaMemcpyHostToDevice, native(stream)),
+               "cudaMemcpyAsync", bytes);
+  }
+  void* allocate_pinned(std::size_t bytes) override {
+    void* pointer = nullptr;
+    const cudaError_t status = cudaMallocHost(&pointer, bytes);
+    if (status == cudaErrorMemoryAllocation) {
+      cudaGetLastError();
+      throw OutOfMemory(fmt::format("cuda: out of pinned memory: {} bytes asked for", bytes));
+    }
+    check_cuda(status, "cudaMallocHost", bytes);
+    return pointer;
+  }
+  void deallocate_pinned(void* pointer) noexcept override { cudaFreeHost(pointer); }
   Stream create_stream() override {
     cudaStream_t stream = nullptr;
     check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate");
@@ -75,6 +90,12 @@ class CudaRuntime final : public DeviceRuntime {
   void destroy_event(EventHandle event) noexcept override { cudaEventDestroy(native(event)); }
   void record_event(EventHandle event, Stream stream) override {
     check_cuda(cudaEventRecord(native(event), native(stream)), "cudaEventRecord");
+  }
+  void let_wait(Stream stream, EventHandle event) override {
+    check_cuda(cudaStreamWaitEvent(native(stream), native(event), 0), "cudaStreamWaitEvent");
+  }
+  void wait(EventHandle event) override {
+    check_cuda(cudaEventSynchronize(native(event)), "cudaEventSynchronize");
   }
   double seconds_between(EventHandle start, EventHandle stop) override {
     check_cuda(cudaEventSynchronize(native(stop)), "cudaEventSynchronize");

@@ -23,12 +23,22 @@ class DeviceRuntime {
   virtual void copy_to_device(void* target, const void* source, std::size_t bytes, Stream stream) = 0;
   virtual void copy_to_host(void* target, const void* source, std::size_t bytes, Stream stream) = 0;
   virtual void copy_on_device(void* target, const void* source, std::size_t bytes, Stream stream) = 0;
+  /// Returns at once; the bytes are there when an event recorded behind it in the stream has passed. `source`
+  /// is pinned and stays as it is until then.
+  virtual void copy_to_device_async(void* target, const void* source, std::size_t bytes, Stream stream) = 0;
+  /// Host memory that the device can read by itself. Throws OutOfMemory.
+  virtual void* allocate_pinned(std::size_t bytes) = 0;
+  virtual void deallocate_pinned(void* pointer) noexcept = 0;
   virtual Stream create_stream() = 0;
   virtual void destroy_stream(Stream stream) noexcept = 0;
   virtual void synchronize(Stream stream) = 0;
   virtual EventHandle create_event() = 0;
   virtual void destroy_event(EventHandle event) noexcept = 0;
   virtual void record_event(EventHandle event, Stream stream) = 0;
+  /// What is queued in `stream` from now on starts after the event.
+  virtual void let_wait(Stream stream, EventHandle event) = 0;
+  /// Returns after the event; at once when it was never recorded.
+  virtual void wait(EventHandle event) = 0;
   /// Waits for `stop`.
   virtual double seconds_between(EventHandle start, EventHandle stop) = 0;
 };
@@ -62,7 +72,24 @@ class OwnedStream {
   Stream stream_;
 };
 
-/// A point in a stream, for timing.
+/// Host memory from which copies to the device overlap with its work.
+class PinnedMemory {
+ public:
+  PinnedMemory(Device device, std::size_t bytes)
+      : device_(device), bytes_(bytes), data_(device_runtime(device).allocate_pinned(bytes)) {}
+  ~PinnedMemory() { device_runtime(device_).deallocate_pinned(data_); }
+  PinnedMemory(const PinnedMemory&) = delete;
+  PinnedMemory& operator=(const PinnedMemory&) = delete;
+  void* data() const { return data_; }
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  Device device_;
+  std::size_t bytes_;
+  void* data_;
+};
+
+/// A point in a stream, for timing and for streams that wait for each other.
 class Event {
  public:
   explicit Event(Device device) : device_(device), event_(device_runtime(device).create_event()) {}
@@ -70,6 +97,10 @@ class Event {
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
   void record(Stream stream = nullptr) { device_runtime(device_).record_event(event_, stream); }
+  /// What is queued in `stream` from now on starts after this event.
+  void let_wait(Stream stream) { device_runtime(device_).let_wait(stream, event_); }
+  /// Returns after this event; at once when it was never recorded.
+  void wait() { device_runtime(device_).wait(event_); }
   /// Seconds from `start` to this event; waits for this event.
   double seconds_since(const Event& start) const {
     return device_runtime(device_).seconds_between(start.event_, event_);

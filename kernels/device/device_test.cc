@@ -54,6 +54,21 @@ TEST(CachingPoolTest, HandsFreedBlocksOutAgain) {
   EXPECT_THROW(pool.allocate(8192), Error);
 }
 
+TEST(CachingPoolTest, KeepsToItsLimit) {
+  CountingMemory memory;
+  CachingPool pool(Device::simt, memory, true);
+  pool.set_limit(2048);
+  void* first = pool.allocate(1024);
+  EXPECT_THROW(pool.allocate(1025), OutOfMemory);
+  void* second = pool.allocate(1024);
+  pool.deallocate(second, 1024);
+  EXPECT_THROW(pool.allocate(1536), OutOfMemory);
+  pool.set_limit(0);
+  void* large = pool.allocate(4096);
+  pool.deallocate(large, 4096);
+  pool.deallocate(first, 1024);
+}
+
 TEST(CachingPoolTest, GivesKeptBlocksBackAtItsEnd) {
   CountingMemory memory;
   {
@@ -116,6 +131,41 @@ TEST_P(DeviceTest, TimesAStream) {
   stop.record(stream.get());
   EXPECT_GE(stop.seconds_since(start), 0);
   synchronize(GetParam(), stream.get());
+}
+
+TEST_P(DeviceTest, WhatIsCopiedInAnotherStreamIsThereBehindItsEvent) {
+  const OwnedStream stream(GetParam());
+  const PinnedMemory staging(GetParam(), 3 * sizeof(int));
+  auto* values = static_cast<int*>(staging.data());
+  const Tensor target = Tensor::empty({3}, DType::i32, GetParam());
+  Event copied(GetParam());
+  copied.wait();  // was never recorded
+  for (int round = 0; round < 3; ++round) {
+    copied.wait();  // the copy has read the values before they change
+    for (int i = 0; i < 3; ++i) values[i] = 10 * round + i;
+    device_runtime(GetParam()).copy_to_device_async(target.raw(), values, staging.bytes(), stream.get());
+    copied.record(stream.get());
+    copied.let_wait(nullptr);
+    std::vector<int> back(3);
+    copy_bytes(back.data(), Device::cpu, target.raw(), GetParam(), staging.bytes());
+    EXPECT_EQ(back, (std::vector<int>{10 * round, 10 * round + 1, 10 * round + 2}));
+  }
+}
+
+TEST(SimtStreamTest, ACopyIsMadeNoEarlierThanSomebodyWaitsForIt) {
+  const OwnedStream stream(Device::simt);
+  const std::vector<int> before{1, 2};
+  std::vector<int> after{3, 4};
+  const Tensor target = Tensor::empty({2}, DType::i32, Device::simt);
+  copy_bytes(target.raw(), Device::simt, before.data(), Device::cpu, 8);
+  device_runtime(Device::simt).copy_to_device_async(target.raw(), after.data(), 8, stream.get());
+  std::vector<int> back(2);
+  copy_bytes(back.data(), Device::cpu, target.raw(), Device::simt, 8);
+  EXPECT_EQ(back, before);
+  after[0] = 5;  // too early: the copy will see it
+  synchronize(Device::simt, stream.get());
+  copy_bytes(back.data(), Device::cpu, target.raw(), Device::simt, 8);
+  EXPECT_EQ(back, (std::vector<int>{5, 4}));
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, DeviceTest, ::testing::Values(Device::cpu, Device::simt, Device::cuda),

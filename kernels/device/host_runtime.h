@@ -2,20 +2,35 @@
 // The body of cpu and simt: their memory is the host's, and work is done when the call returns.
 
 #include <chrono>
+#include <cstdint>
+#include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <string>
 #include <utility>
 
 #include "kernels/device/device.h"
+#include "tensor/check.h"
 
 namespace mt {
 
-struct StreamHandle {};
+/// Asynchronous copies are made when somebody waits for them and no earlier: a forgotten wait shows.
+struct StreamHandle {
+  struct Copy {
+    void* target;
+    const void* source;
+    std::size_t bytes;
+  };
+  std::deque<Copy> pending;
+  uint64_t done = 0;  // copies made so far
+};
 struct EventObject {
   std::chrono::steady_clock::time_point time;
+  Stream stream = nullptr;
+  uint64_t copies = 0;  // of the stream, before the event
 };
 
-class HostRuntime final : public DeviceRuntime {
+class HostRuntime : public DeviceRuntime {
  public:
   explicit HostRuntime(std::string description) : description_(std::move(description)) {}
 
@@ -30,17 +45,46 @@ class HostRuntime final : public DeviceRuntime {
   void copy_on_device(void* target, const void* source, std::size_t bytes, Stream) override {
     std::memmove(target, source, bytes);
   }
+  void copy_to_device_async(void* target, const void* source, std::size_t bytes, Stream stream) override {
+    if (stream == nullptr) return copy_to_device(target, source, bytes, stream);
+    stream->pending.push_back({target, source, bytes});
+  }
+  void* allocate_pinned(std::size_t bytes) override {
+    void* pointer = std::aligned_alloc(64, (bytes / 64 + 1) * 64);
+    if (pointer == nullptr) throw OutOfMemory("out of memory for a staging buffer");
+    return pointer;
+  }
+  void deallocate_pinned(void* pointer) noexcept override { std::free(pointer); }
   Stream create_stream() override { return new StreamHandle; }
   void destroy_stream(Stream stream) noexcept override { delete stream; }
-  void synchronize(Stream) override {}
+  void synchronize(Stream stream) override {
+    if (stream != nullptr) make_copies(stream, stream->done + stream->pending.size());
+  }
   EventHandle create_event() override { return new EventObject; }
   void destroy_event(EventHandle event) noexcept override { delete event; }
-  void record_event(EventHandle event, Stream) override { event->time = std::chrono::steady_clock::now(); }
+  void record_event(EventHandle event, Stream stream) override {
+    event->time = std::chrono::steady_clock::now();
+    event->stream = stream;
+    if (stream != nullptr) event->copies = stream->done + stream->pending.size();
+  }
+  void let_wait(Stream, EventHandle event) override { wait(event); }
+  void wait(EventHandle event) override {
+    if (event->stream != nullptr) make_copies(event->stream, event->copies);
+  }
   double seconds_between(EventHandle start, EventHandle stop) override {
     return std::chrono::duration<double>(stop->time - start->time).count();
   }
 
  private:
+  /// Until `count` copies of the stream have been made.
+  void make_copies(Stream stream, uint64_t count) {
+    for (; stream->done < count; ++stream->done) {
+      const StreamHandle::Copy copy = stream->pending.front();
+      stream->pending.pop_front();
+      copy_to_device(copy.target, copy.source, copy.bytes, nullptr);
+    }
+  }
+
   std::string description_;
 };
 

@@ -19,15 +19,20 @@ std::size_t CachingPool::rounded(std::size_t bytes) const {
 void* CachingPool::allocate(std::size_t bytes) {
   const std::size_t size = rounded(bytes);
   const std::lock_guard lock(mutex_);
-  void* pointer = take_cached(size);
-  if (pointer == nullptr) pointer = source_.allocate(size);
-  if (pointer == nullptr) {
-    release_cache();
-    pointer = source_.allocate(size);
+  void* pointer = nullptr;
+  if (limit_ == 0 || live_ + size <= limit_) {
+    pointer = take_cached(size);
+    if (pointer == nullptr) pointer = source_.allocate(size);
+    if (pointer == nullptr) {
+      release_cache();
+      pointer = source_.allocate(size);
+    }
   }
-  check(pointer != nullptr,
+  if (pointer == nullptr) {
+    throw OutOfMemory(fmt::format(
         "{}: out of memory: {:.1f} MiB asked for with {:.1f} MiB in use; use smaller batches or bags",
-        name_of(device_), static_cast<double>(bytes) / 0x1p20, static_cast<double>(live_) / 0x1p20);
+        name_of(device_), static_cast<double>(bytes) / 0x1p20, static_cast<double>(live_) / 0x1p20));
+  }
   live_ += size;
   peak_ = std::max(peak_, live_);
   source_.prepare(pointer, size);
@@ -74,6 +79,11 @@ std::size_t CachingPool::peak_bytes() const {
 std::size_t CachingPool::cached_bytes() const {
   const std::lock_guard lock(mutex_);
   return cached_;
+}
+
+void CachingPool::set_limit(std::size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  limit_ = bytes;
 }
 
 void CachingPool::reset_peak() {

@@ -41,6 +41,7 @@ class CachingPool final : public Allocator {
   std::size_t live_bytes() const override;
   std::size_t peak_bytes() const override;
   void reset_peak() override;
+  void set_limit(std::size_t bytes) override;
   std::size_t cached_bytes() const override;
 
  private:
@@ -56,6 +57,7 @@ class CachingPool final : public Allocator {
   std::size_t cached_ = 0;
   std::size_t live_ = 0;
   std::size_t peak_ = 0;
+  std::size_t limit_ = 0;  // 0: none
 };
 
 }  // namespace mt

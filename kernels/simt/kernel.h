@@ -9,6 +9,7 @@
 
 #include "kernels/device/launch.h"
 #include "kernels/simt/machine.h"
+#include "kernels/simt/memory_guard.h"
 #include "tensor/device.h"
 
 // CUDA's own words, which g++ and clang do not know.
@@ -61,13 +62,23 @@ struct alignas(16) uint4 {
   unsigned x, y, z, w;
 };
 
+/// What a kernel could go to through this argument.
+template <typename T>
+const void* address_or_null(T argument) {
+  if constexpr (std::is_pointer_v<T>) return argument;
+  return nullptr;
+}
+
 /// Runs the kernel to its end. Throws Error at the first fault.
 template <auto kKernel, typename... Args>
 void launch(Extent grid, Extent block, int64_t shared_bytes, Stream stream, Args... args) {
   const auto call = [&] { kKernel(args...); };
+  const LaunchConfig config{kernel_signature<kKernel>(), grid, block, shared_bytes, stream};
+  if (simt_machine::memory_guard_is_on()) {
+    (simt_machine::check_argument(config, address_or_null(args)), ...);
+  }
   simt_machine::run(
-      {kernel_signature<kKernel>(), grid, block, shared_bytes, stream},
-      [](const void* context) { (*static_cast<const decltype(call)*>(context))(); }, &call);
+      config, [](const void* context) { (*static_cast<const decltype(call)*>(context))(); }, &call);
 }
 
 namespace simt {

@@ -12,6 +12,7 @@
 
 #include "kernels/simt/async_queue.h"
 #include "kernels/simt/fiber.h"
+#include "kernels/simt/memory_guard.h"
 #include "kernels/simt/run_queue.h"
 #include "tensor/check.h"
 #include "tensor/sanitizers.h"
@@ -188,6 +189,7 @@ void Machine::run(const LaunchConfig& config, void (*body)(const void*), const v
   threads_.resize(count_);
   async_.resize(count_);
   queue_.configure(chosen_schedule);
+  const OpenMemory kernels_may_touch_it;
   for (const int64_t block : block_order()) {
     blockIdx = index_in(block, config.grid);
     run_block();
