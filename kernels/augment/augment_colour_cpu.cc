@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "kernels/augment/augment_steps.h"
+#include "kernels/augment/augment_view.h"
 
 namespace mt::augment_cpu {
 namespace {
@@ -148,52 +149,32 @@ Vector unit(Vector v) {
   return v;
 }
 
-/// The affine map of densities that scales and shifts the stains: matrix in units of 2^-14, offset of 2^-26.
-struct StainMap {
-  std::array<std::array<int64_t, 3>, 3> matrix;
-  std::array<int64_t, 3> offset;
-
-  explicit StainMap(const AugmentParameters& p) {
-    // Directions of haematoxylin and eosin in (red, green, blue) density: Ruifrok & Johnston 2001.
-    const Vector h = unit({0.65, 0.70, 0.29});
-    const Vector e = unit({0.07, 0.99, 0.11});
-    const Vector rest = unit(cross(h, e));
-    const double determinant = dot(h, cross(e, rest));
-    const Vector h_dual = cross(e, rest);
-    const Vector e_dual = cross(rest, h);
-    const double h_change = static_cast<double>(p.haematoxylin_scale) - 1;
-    const double e_change = static_cast<double>(p.eosin_scale) - 1;
-    for (std::size_t i = 0; i < 3; ++i) {
-      const double moved =
-          h[i] * static_cast<double>(p.haematoxylin_shift) + e[i] * static_cast<double>(p.eosin_shift);
-      offset[i] = std::llround(moved * std::log2(10.0) * 0x1p26);
-      for (std::size_t j = 0; j < 3; ++j) {
-        const double change =
-            h[i] * h_change * (h_dual[j] / determinant) + e[i] * e_change * (e_dual[j] / determinant);
-        matrix[i][j] = std::llround(((i == j ? 1 : 0) + change) * 0x1p14);
-      }
-    }
-  }
-};
-
-/// Bytes to densities in units of 2^-12 and back.
-struct DensityTables {
-  std::array<int64_t, 256> density;
-  std::array<uint8_t, 32769> byte;
-  DensityTables() {
-    for (std::size_t v = 0; v < 256; ++v)
-      density[v] = std::llround(4096 * std::log2(256.0 / static_cast<double>(v + 1)));
-    for (std::size_t d = 0; d < byte.size(); ++d) {
-      const auto value = std::llround(256 * std::exp2(-static_cast<double>(d) / 4096)) - 1;
-      byte[d] = static_cast<uint8_t>(std::clamp<long long>(value, 0, 255));
-    }
-  }
-};
-
 }  // namespace
 
+StainMap::StainMap(const AugmentParameters& p) {
+  // Directions of haematoxylin and eosin in (red, green, blue) density: Ruifrok & Johnston 2001.
+  const Vector h = unit({0.65, 0.70, 0.29});
+  const Vector e = unit({0.07, 0.99, 0.11});
+  const Vector rest = unit(cross(h, e));
+  const double determinant = dot(h, cross(e, rest));
+  const Vector h_dual = cross(e, rest);
+  const Vector e_dual = cross(rest, h);
+  const double h_change = static_cast<double>(p.haematoxylin_scale) - 1;
+  const double e_change = static_cast<double>(p.eosin_scale) - 1;
+  for (std::size_t i = 0; i < 3; ++i) {
+    const double moved =
+        h[i] * static_cast<double>(p.haematoxylin_shift) + e[i] * static_cast<double>(p.eosin_shift);
+    offset[i] = std::llround(moved * std::log2(10.0) * 0x1p26);
+    for (std::size_t j = 0; j < 3; ++j) {
+      const double change =
+          h[i] * h_change * (h_dual[j] / determinant) + e[i] * e_change * (e_dual[j] / determinant);
+      matrix[i][j] = std::llround(((i == j ? 1 : 0) + change) * 0x1p14);
+    }
+  }
+}
+
 void stain_jitter(uint8_t* rgb, int64_t pixels, const AugmentParameters& parameters) {
-  static const DensityTables tables;
+  const StainTables& tables = stain_tables();
   const StainMap map(parameters);
   for (uint8_t* p = rgb; p != rgb + 3 * pixels; p += 3) {
     const int64_t r = tables.density[p[0]];
@@ -221,8 +202,7 @@ void colour_jitter(uint8_t* rgb, int64_t pixels, const AugmentParameters& parame
         break;
       case JitterStep::hue:
         if (parameters.hue == 0) break;  // 8-bit HSV and back would change colours
-        shift_hue(rgb, pixels,
-                  static_cast<uint8_t>(static_cast<int>(static_cast<double>(parameters.hue) * 255.0)));
+        shift_hue(rgb, pixels, hue_shift(parameters.hue));
         break;
     }
   }

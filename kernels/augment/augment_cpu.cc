@@ -162,6 +162,10 @@ void check_augmentation(const AugmentParameters* parameters, int64_t batch, int6
     check(within(p.haematoxylin_scale, 0, 100) && within(p.eosin_scale, 0, 100) &&
               within(p.haematoxylin_shift, -100, 100) && within(p.eosin_shift, -100, 100),
           "augment: image {}: stain scales must be in [0, 100] and shifts in [-100, 100]", b);
+    std::array<JitterStep, 4> steps = p.jitter_order;
+    std::sort(steps.begin(), steps.end());
+    check(std::adjacent_find(steps.begin(), steps.end()) == steps.end() && steps[3] <= JitterStep::hue,
+          "augment: image {}: the jitter order must name each of the four steps once", b);
     check(p.quarter_turns < 4, "augment: image {}: {} quarter turns; 0 to 3 are there", b, p.quarter_turns);
   }
 }

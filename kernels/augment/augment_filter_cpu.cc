@@ -1,6 +1,7 @@
 // Resampling and blur of the CPU's augmentation.
 
 #include "kernels/augment/augment_steps.h"
+#include "kernels/augment/augment_view.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/augment/augment_filter_cpu.cc"
@@ -105,7 +106,7 @@ struct Filter {
   std::vector<int32_t> weights;  // (size, taps), in units of 2^-22
 
   Filter(int64_t in_size, int64_t size)
-      : taps(std::min(in_size, 2 * static_cast<int64_t>(std::ceil(support(in_size, size))) + 1)),
+      : taps(resample_taps(in_size, size)),
         first(static_cast<std::size_t>(size)),
         weights(static_cast<std::size_t>(size * taps)) {
     const double scale = static_cast<double>(in_size) / static_cast<double>(size);
@@ -133,38 +134,6 @@ struct Filter {
   }
 };
 
-/// Blur weights in units of 1/256, without the zeros at both ends. The error of each rounding is carried to
-/// the next weight.
-struct BlurKernel {
-  std::vector<uint16_t> weights;
-
-  BlurKernel(int64_t size, double sigma) {
-    const int64_t radius = size / 2;
-    std::vector<double> bell(static_cast<std::size_t>(radius));
-    double sum = 0;
-    for (int64_t i = 0; i < radius; ++i) {
-      const auto twice = static_cast<double>(1 - size + 2 * i);
-      sum += bell[static_cast<std::size_t>(i)] = std::exp(twice * twice * (-0.125 / (sigma * sigma)));
-    }
-    sum = sum * 2 + 1;
-    std::vector<uint16_t> half;
-    double carried = 0;
-    int64_t total = 0;
-    for (const double value : bell) {
-      const double exact = value * (1 / sum) * 256 + carried;
-      const int64_t weight = std::llrint(exact);
-      carried = exact - static_cast<double>(weight);
-      total += 2 * weight;
-      if (weight != 0 || !half.empty()) half.push_back(static_cast<uint16_t>(weight));
-    }
-    weights = half;
-    weights.push_back(static_cast<uint16_t>(256 - total));
-    weights.insert(weights.end(), half.rbegin(), half.rend());
-  }
-  int64_t taps() const { return static_cast<int64_t>(weights.size()); }
-  int64_t radius() const { return taps() / 2; }
-};
-
 int64_t mirrored(int64_t i, int64_t n) {
   if (n == 1) return 0;
   const int64_t period = 2 * (n - 1);
@@ -180,6 +149,30 @@ E* at_least(std::vector<E>& buffer, int64_t elements) {
 }
 
 }  // namespace
+
+BlurKernel::BlurKernel(int64_t size, double sigma) {
+  const int64_t radius = size / 2;
+  std::vector<double> bell(static_cast<std::size_t>(radius));
+  double sum = 0;
+  for (int64_t i = 0; i < radius; ++i) {
+    const auto twice = static_cast<double>(1 - size + 2 * i);
+    sum += bell[static_cast<std::size_t>(i)] = std::exp(twice * twice * (-0.125 / (sigma * sigma)));
+  }
+  sum = sum * 2 + 1;
+  std::vector<uint16_t> half;
+  double carried = 0;
+  int64_t total = 0;
+  for (const double value : bell) {
+    const double exact = value * (1 / sum) * 256 + carried;
+    const int64_t weight = std::llrint(exact);
+    carried = exact - static_cast<double>(weight);
+    total += 2 * weight;
+    if (weight != 0 || !half.empty()) half.push_back(static_cast<uint16_t>(weight));
+  }
+  weights = half;
+  weights.push_back(static_cast<uint16_t>(256 - total));
+  weights.insert(weights.end(), half.rbegin(), half.rend());
+}
 
 void crop_and_resize(const uint8_t* image, int64_t width, const Box& box, int64_t out_height,
                      int64_t out_width, Scratch& scratch) {

@@ -2,6 +2,7 @@
 // The steps of the CPU's augmentation, on one view at a time. Buffers that Highway code writes have kPadding
 // bytes more.
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -32,6 +33,29 @@ void crop_and_resize(const uint8_t* image, int64_t width, const Box& box, int64_
                      int64_t out_width, Scratch& scratch);
 /// Gaussian blur of scratch.view in place.
 void blur(int64_t size, int64_t blur_size, double sigma, Scratch& scratch);
+
+/// Blur weights in units of 1/256, without the zeros at both ends. The error of each rounding is carried to
+/// the next weight.
+struct BlurKernel {
+  std::vector<uint16_t> weights;
+
+  BlurKernel(int64_t size, double sigma);
+  int64_t taps() const { return static_cast<int64_t>(weights.size()); }
+  int64_t radius() const { return taps() / 2; }
+};
+
+/// The affine map of densities that scales and shifts the stains: matrix in units of 2^-14, offset of 2^-26.
+struct StainMap {
+  std::array<std::array<int64_t, 3>, 3> matrix;
+  std::array<int64_t, 3> offset;
+
+  explicit StainMap(const AugmentParameters& p);
+};
+
+/// torchvision's np.uint8(hue · 255): truncated towards 0, then modulo 256.
+inline uint8_t hue_shift(float hue) {
+  return static_cast<uint8_t>(static_cast<int>(static_cast<double>(hue) * 255.0));
+}
 
 // In place on pixels of 3 bytes.
 void stain_jitter(uint8_t* rgb, int64_t pixels, const AugmentParameters& parameters);

@@ -170,6 +170,9 @@ __device__ inline float float_of(uint32_t bits) {
 __device__ inline float multiply_rounded(float a, float b) {
   return __fmul_rn(a, b);
 }
+__device__ inline double multiply_rounded(double a, double b) {
+  return __dmul_rn(a, b);
+}
 __device__ inline float add_rounded(float a, float b) {
   return __fadd_rn(a, b);
 }

@@ -212,6 +212,9 @@ inline float float_of(uint32_t bits) {
 inline float multiply_rounded(float a, float b) {
   return a * b;
 }
+inline double multiply_rounded(double a, double b) {
+  return a * b;
+}
 inline float add_rounded(float a, float b) {
   return a + b;
 }
