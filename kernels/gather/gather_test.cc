@@ -3,6 +3,7 @@
 #include <array>
 
 #include "tensor/check.h"
+#include "tests/harness/error_of.h"
 #include "tests/harness/kernel_test.h"
 #include "tests/harness/reference_check.h"
 
@@ -20,10 +21,17 @@ std::vector<int64_t> random_indices(int64_t count, int64_t rows, uint64_t seed) 
   return indices;
 }
 
-constexpr std::array<int64_t, 3> kCases[] = {{1, 1, 1},  {5, 7, 3},       {4, 16, 50},
-                                             {10, 3, 0}, {300, 33, 1000}, {3, 0, 4}};
+// {rows, columns, count}: one; few; many sources for a row; none; several blocks; rows without columns; more
+// than one row to an owner of the CUDA version and a last owner with fewer; columns beyond one strip of its
+// threads.
+constexpr std::array<int64_t, 3> kCases[] = {{1, 1, 1},     {5, 7, 3},      {4, 16, 50},
+                                             {10, 3, 0},    {90, 33, 1000}, {3, 0, 4},
+                                             {520, 3, 530}, {7, 520, 30},   {2, 130, 9}};
 
-class GatherTest : public testing::KernelTest {};
+class GatherTest : public testing::KernelTest {
+ protected:
+  const Gather<float>& op() const { return version_of(gather<float>(device())); }
+};
 
 TEST_P(GatherTest, RowsAreCopiedExactly) {
   for (const auto& [rows, columns, count] : kCases) {
@@ -34,7 +42,7 @@ TEST_P(GatherTest, RowsAreCopiedExactly) {
         .rows(widened(x).data(), indices.data(), want.data(), rows, columns, count, nullptr);
     Buffer<float> in(x, device()), y(count * columns, device());
     Buffer<int64_t> index(indices, device());
-    gather<float>(device()).rows(in.data(), index.data(), y.data(), rows, columns, count, nullptr);
+    op().rows(in.data(), index.data(), y.data(), rows, columns, count, nullptr);
     testing::expect_within(
         y.host(), want, [](std::size_t) { return 0.0; }, "y");
   }
@@ -55,8 +63,7 @@ TEST_P(GatherTest, ScatterAddAddsInTheOrderOfTheIndices) {
         .scatter_add_rows(widened(y).data(), indices.data(), want.data(), rows, columns, count, nullptr);
     Buffer<float> y_in(y, device()), x(before, device());
     Buffer<int64_t> index(indices, device());
-    gather<float>(device()).scatter_add_rows(y_in.data(), index.data(), x.data(), rows, columns, count,
-                                             nullptr);
+    op().scatter_add_rows(y_in.data(), index.data(), x.data(), rows, columns, count, nullptr);
     testing::expect_same_bits(x.host(), in_order, "x");
     // gather.md: k u (|x| + Σ|y|) with k <= count and both sums at most 1 + count.
     const auto terms = static_cast<double>(count);
@@ -69,11 +76,38 @@ TEST_P(GatherTest, AnIndexOutsideIsAnErrorAndWritesNothing) {
   Buffer<float> x({1, 2, 3, 4}, device()), y({9, 9, 9, 9}, device());
   for (const int64_t wrong : {int64_t{-1}, int64_t{2}, INT64_MAX}) {
     Buffer<int64_t> index({0, wrong}, device());
-    EXPECT_THROW(gather<float>(device()).rows(x.data(), index.data(), y.data(), 2, 2, 2, nullptr), Error);
-    EXPECT_THROW(gather<float>(device()).scatter_add_rows(x.data(), index.data(), y.data(), 2, 2, 2, nullptr),
-                 Error);
+    EXPECT_THROW(op().rows(x.data(), index.data(), y.data(), 2, 2, 2, nullptr), Error);
+    EXPECT_THROW(op().scatter_add_rows(x.data(), index.data(), y.data(), 2, 2, 2, nullptr), Error);
   }
   EXPECT_EQ(y.host(), (std::vector<float>{9, 9, 9, 9}));
+}
+
+TEST_P(GatherTest, TheErrorNamesTheFirstIndexOutside) {
+  std::vector<int64_t> indices(300, 1);
+  indices[299] = -7;
+  indices[141] = 2;
+  Buffer<float> x({1, 2}, device()), y(300, device());
+  Buffer<int64_t> index(indices, device());
+  EXPECT_EQ(error_of([&] { op().rows(x.data(), index.data(), y.data(), 2, 1, 300, nullptr); }),
+            "gather: index 2 at 141 is outside of [0, 2)");
+}
+
+TEST_P(GatherTest, AnyAlignment) {
+  const auto x = uniform_values(5 * 8 + 1, 10);
+  const auto y = uniform_values(3 * 8, 11);
+  const std::vector<int64_t> indices{4, 0, 4};
+  Buffer<float> in(x, device()), out(3 * 8, device()), terms(y, device());
+  Buffer<int64_t> index(indices, device());
+  op().rows(in.data() + 1, index.data(), out.data(), 5, 8, 3, nullptr);
+  auto want = x;
+  const auto got = out.host();
+  for (std::size_t i = 0; i < 24; ++i) {
+    const auto place = static_cast<std::size_t>(indices[i / 8]) * 8 + i % 8 + 1;
+    EXPECT_EQ(got[i], x[place]);
+    want[place] += y[i];
+  }
+  op().scatter_add_rows(terms.data(), index.data(), in.data() + 1, 5, 8, 3, nullptr);
+  testing::expect_same_bits(in.host(), want, "x");
 }
 
 TEST_P(GatherTest, SameBitsForAnyNumberOfThreads) {

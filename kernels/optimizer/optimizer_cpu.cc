@@ -11,38 +11,8 @@
 
 #include "kernels/common/lanes-inl.h"
 #include "kernels/common/tables.h"
+#include "kernels/optimizer/factors.h"
 #include "tensor/parallel.h"
-
-#ifndef MT_KERNELS_OPTIMIZER_FACTORS_
-#define MT_KERNELS_OPTIMIZER_FACTORS_
-namespace mt {
-
-/// A rule's factors at one step, computed in double and rounded once.
-struct SgdFactors {
-  float gradient_scale;
-  float weight_decay;
-  float momentum;
-  float intake;  // 1 − dampening; 1 at the first step
-  float learning_rate;
-  bool keep_velocity;  // false at the first step: there is none yet
-  bool nesterov;
-};
-
-struct AdamFactors {
-  float gradient_scale;
-  float added_decay;  // weight decay that goes into the gradient
-  float shrink;       // what the parameter is multiplied by: 1 unless the decay is decoupled
-  float beta1;
-  float one_minus_beta1;
-  float beta2;
-  float one_minus_beta2;
-  float spread_scale;  // 1 / √(1 − β2^step)
-  float epsilon;
-  float step_size;  // learning rate / (1 − β1^step)
-};
-
-}  // namespace mt
-#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace mt::HWY_NAMESPACE {
@@ -126,16 +96,9 @@ constexpr int64_t kChunk = 16384;
 
 void sgd(float* parameters, const float* gradients, float* velocity, int64_t n, int64_t step,
          double gradient_scale, const SgdRule& rule, Stream) {
-  check(!rule.nesterov || (rule.momentum > 0 && rule.dampening == 0),
-        "optimizer: Nesterov momentum needs a momentum above 0 and no dampening");
-  check(rule.momentum == 0 || velocity != nullptr, "optimizer: momentum needs room for the velocity");
-  const SgdFactors factors{.gradient_scale = static_cast<float>(gradient_scale),
-                           .weight_decay = static_cast<float>(rule.weight_decay),
-                           .momentum = static_cast<float>(rule.momentum),
-                           .intake = step == 1 ? 1.0F : static_cast<float>(1 - rule.dampening),
-                           .learning_rate = static_cast<float>(rule.learning_rate),
-                           .keep_velocity = step > 1,
-                           .nesterov = rule.nesterov};
+  const char* error = error_in(rule, velocity != nullptr);
+  check(error == nullptr, "{}", error);
+  const SgdFactors factors = factors_at(rule, step, gradient_scale);
   const auto kernel = HWY_DYNAMIC_DISPATCH(SgdStep);
   float* state = rule.momentum == 0 ? nullptr : velocity;
   parallel_for(n, kChunk, [&, kernel, state](int64_t begin, int64_t end) {
@@ -147,21 +110,9 @@ void sgd(float* parameters, const float* gradients, float* velocity, int64_t n, 
 void adam(float* parameters, const float* gradients, float* first_moment, float* second_moment,
           float* largest_second_moment, int64_t n, int64_t step, double gradient_scale, const AdamRule& rule,
           Stream) {
-  check(!rule.amsgrad || largest_second_moment != nullptr,
-        "optimizer: amsgrad needs room for the largest second moment");
-  const double correction1 = 1 - std::pow(rule.beta1, static_cast<double>(step));
-  const double correction2 = 1 - std::pow(rule.beta2, static_cast<double>(step));
-  const double shrink = rule.decoupled ? 1 - rule.learning_rate * rule.weight_decay : 1;
-  const AdamFactors factors{.gradient_scale = static_cast<float>(gradient_scale),
-                            .added_decay = rule.decoupled ? 0.0F : static_cast<float>(rule.weight_decay),
-                            .shrink = static_cast<float>(shrink),
-                            .beta1 = static_cast<float>(rule.beta1),
-                            .one_minus_beta1 = static_cast<float>(1 - rule.beta1),
-                            .beta2 = static_cast<float>(rule.beta2),
-                            .one_minus_beta2 = static_cast<float>(1 - rule.beta2),
-                            .spread_scale = static_cast<float>(1 / std::sqrt(correction2)),
-                            .epsilon = static_cast<float>(rule.epsilon),
-                            .step_size = static_cast<float>(rule.learning_rate / correction1)};
+  const char* error = error_in(rule, largest_second_moment != nullptr);
+  check(error == nullptr, "{}", error);
+  const AdamFactors factors = factors_at(rule, step, gradient_scale);
   const auto kernel = HWY_DYNAMIC_DISPATCH(AdamStep);
   float* largest = rule.amsgrad ? largest_second_moment : nullptr;
   parallel_for(n, kChunk, [&, kernel, largest](int64_t begin, int64_t end) {

@@ -1,6 +1,6 @@
 #include "kernels/reduce/reduce.h"
 
-#include <utility>
+#include <span>
 
 #include "tests/harness/kernel_test.h"
 #include "tests/harness/reference_check.h"
@@ -13,7 +13,10 @@ using testing::kRoundoff;
 using testing::uniform_values;
 using testing::widened;
 
-class ReduceTest : public testing::KernelTest {};
+class ReduceTest : public testing::KernelTest {
+ protected:
+  const Reduce<float>& op() const { return version_of(reduce<float>(device())); }
+};
 
 std::vector<double> magnitudes(const std::vector<float>& x) {
   std::vector<double> result = widened(x);
@@ -21,28 +24,35 @@ std::vector<double> magnitudes(const std::vector<float>& x) {
   return result;
 }
 
-// One row or column; leaves of 8 rows, segments of 4,096, blocks of 1,024, 16 lanes, each passed by a little;
-// empty.
-constexpr std::pair<int64_t, int64_t> kCases[] = {{1, 1}, {8, 3},   {9, 16},    {1, 1025}, {0, 4},
-                                                  {4, 0}, {77, 33}, {4097, 17}, {3, 5000}, {9000, 2}};
+struct Case {
+  int64_t rows;
+  int64_t columns;
+};
 
-TEST_P(ReduceTest, ColumnAndRowSumsAgreeWithReference) {
+// One row or column; leaves of 8 rows, blocks of 1,024, 16 lanes, a CUDA block's segment of 64 rows and its
+// chunk of 4,096 elements, each passed by a little; empty.
+constexpr Case kCases[] = {{1, 1}, {8, 3},   {9, 16},   {1, 1025}, {0, 4},
+                           {4, 0}, {77, 33}, {130, 36}, {3, 4103}, {300, 2}};
+// Segments of 4,096 rows on the CPU.
+constexpr Case kLargeCases[] = {{4097, 17}, {9000, 2}, {3, 50000}};
+
+void expect_sums(const Reduce<float>& op, Device device, std::span<const Case> cases) {
   const auto& reference = reduce<double>(Device::cpu);
-  for (const auto& [rows, columns] : kCases) {
+  for (const auto& [rows, columns] : cases) {
     SCOPED_TRACE(::testing::Message() << rows << " x " << columns);
     const auto x = uniform_values(rows * columns, 1);
     const auto sizes = magnitudes(x);
-    Buffer<float> in(x, device()), by_column(columns, device()), by_row(rows, device());
+    Buffer<float> in(x, device), by_column(columns, device), by_row(rows, device);
     std::vector<double> want(static_cast<std::size_t>(columns)), scale(want.size());
     reference.column_sum(widened(x).data(), want.data(), rows, columns, nullptr);
     reference.column_sum(sizes.data(), scale.data(), rows, columns, nullptr);
-    reduce<float>(device()).column_sum(in.data(), by_column.data(), rows, columns, nullptr);
+    op.column_sum(in.data(), by_column.data(), rows, columns, nullptr);
     // reduce.md: 25 u Σ|x|.
     testing::expect_within(
         by_column.host(), want, [&](std::size_t c) { return 25 * kRoundoff * scale[c]; }, "columns");
     if (rows > 0) {
       reference.column_mean(widened(x).data(), want.data(), rows, columns, nullptr);
-      reduce<float>(device()).column_mean(in.data(), by_column.data(), rows, columns, nullptr);
+      op.column_mean(in.data(), by_column.data(), rows, columns, nullptr);
       const auto count = static_cast<double>(rows);
       testing::expect_within(
           by_column.host(), want, [&](std::size_t c) { return 26 * kRoundoff * scale[c] / count; }, "means");
@@ -51,36 +61,81 @@ TEST_P(ReduceTest, ColumnAndRowSumsAgreeWithReference) {
     scale.resize(want.size());
     reference.row_sum(widened(x).data(), want.data(), rows, columns, nullptr);
     reference.row_sum(sizes.data(), scale.data(), rows, columns, nullptr);
-    reduce<float>(device()).row_sum(in.data(), by_row.data(), rows, columns, nullptr);
+    op.row_sum(in.data(), by_row.data(), rows, columns, nullptr);
     // reduce.md: 69 u Σ|x|.
     testing::expect_within(
         by_row.host(), want, [&](std::size_t r) { return 69 * kRoundoff * scale[r]; }, "rows");
   }
 }
 
+TEST_P(ReduceTest, ColumnAndRowSumsAgreeWithReference) {
+  expect_sums(op(), device(), kCases);
+}
+
+TEST_P(ReduceTest, LargeColumnAndRowSumsAgreeWithReference) {
+  if (skips_large_case()) return;
+  expect_sums(op(), device(), kLargeCases);
+}
+
 TEST_P(ReduceTest, TotalsAgreeWithReference) {
   const auto& reference = reduce<double>(Device::cpu);
-  for (const int64_t n : {0, 1, 15, 16, 17, 1023, 1024, 1025, 100001}) {
+  for (const int64_t n : {0, 1, 15, 16, 17, 1023, 1024, 1025, 4097, 40001}) {
     const auto x = uniform_values(n, 2);
     double want = 0;
     double scale = 0;
     Buffer<float> in(x, device()), total(1, device());
     reference.sum(widened(x).data(), &want, n, nullptr);
     reference.sum(magnitudes(x).data(), &scale, n, nullptr);
-    reduce<float>(device()).sum(in.data(), total.data(), n, nullptr);
+    op().sum(in.data(), total.data(), n, nullptr);
     testing::expect_within(
         total.host(), std::vector<double>{want}, [&](std::size_t) { return 69 * kRoundoff * scale; }, "sum");
     reference.sum_of_squares(widened(x).data(), &want, n, nullptr);
-    reduce<float>(device()).sum_of_squares(in.data(), total.data(), n, nullptr);
+    op().sum_of_squares(in.data(), total.data(), n, nullptr);
     testing::expect_within(
         total.host(), std::vector<double>{want}, [&](std::size_t) { return 70 * kRoundoff * want; },
         "squares");
   }
 }
 
+// Addresses that are no multiple of 16 bytes, each column and row with a place of its own.
+TEST_P(ReduceTest, AnyAlignment) {
+  const auto x = testing::integer_values(12 * 40 + 3, 5, 8);
+  Buffer<float> in(x, device()), by_column(40, device()), by_row(12, device()), total(1, device());
+  for (const std::size_t offset : {1U, 2U, 3U}) {
+    std::vector<double> want_columns(40), want_rows(12), want_total(1);
+    for (std::size_t i = 0; i < 480; ++i) {
+      want_columns[i % 40] += x[i + offset];
+      want_rows[i / 40] += x[i + offset];
+      want_total[0] += x[i + offset];
+    }
+    op().column_sum(in.data() + offset, by_column.data(), 12, 40, nullptr);
+    op().row_sum(in.data() + offset, by_row.data(), 12, 40, nullptr);
+    op().sum(in.data() + offset, total.data(), 480, nullptr);
+    const auto exact = [](std::size_t) { return 0.0; };
+    testing::expect_within(by_column.host(), want_columns, exact, "columns");
+    testing::expect_within(by_row.host(), want_rows, exact, "rows");
+    testing::expect_within(total.host(), want_total, exact, "total");
+  }
+}
+
+TEST_P(ReduceTest, SameBitsInEveryOrderOfThreadsAndBlocks) {
+  const auto x = uniform_values(3 * 5000, 6);
+  Buffer<float> in(x, device()), out(5005, device()), again(5005, device());
+  const auto all_sums = [&](float* y) {
+    op().column_sum(in.data(), y, 3, 5000, nullptr);
+    op().row_sum(in.data(), y + 5000, 3, 5000, nullptr);
+    op().sum(in.data(), y + 5003, 15000, nullptr);
+    op().sum_of_squares(in.data(), y + 5004, 15000, nullptr);
+  };
+  all_sums(out.data());
+  simt_machine::set_schedule({});  // ascending; means nothing to other devices
+  all_sums(again.data());
+  testing::expect_same_bits(out.host(), again.host(), "this order and ascending");
+}
+
 // Small integers add up exactly whatever the order, so a lost or doubled element cannot hide in the bound.
 TEST_P(ReduceTest, SumsOfIntegersAreExact) {
-  const int64_t rows = 5000;
+  const int64_t rows = 700;
   const int64_t columns = 37;
   const auto x = testing::integer_values(rows * columns, 3, 8);
   Buffer<float> in(x, device()), by_column(columns, device()), by_row(rows, device()), total(1, device());
@@ -90,9 +145,9 @@ TEST_P(ReduceTest, SumsOfIntegersAreExact) {
   reference.column_sum(widened(x).data(), want_columns.data(), rows, columns, nullptr);
   reference.row_sum(widened(x).data(), want_rows.data(), rows, columns, nullptr);
   reference.sum(widened(x).data(), want_total.data(), rows * columns, nullptr);
-  reduce<float>(device()).column_sum(in.data(), by_column.data(), rows, columns, nullptr);
-  reduce<float>(device()).row_sum(in.data(), by_row.data(), rows, columns, nullptr);
-  reduce<float>(device()).sum(in.data(), total.data(), rows * columns, nullptr);
+  op().column_sum(in.data(), by_column.data(), rows, columns, nullptr);
+  op().row_sum(in.data(), by_row.data(), rows, columns, nullptr);
+  op().sum(in.data(), total.data(), rows * columns, nullptr);
   const auto exact = [](std::size_t) { return 0.0; };
   testing::expect_within(by_column.host(), want_columns, exact, "columns");
   testing::expect_within(by_row.host(), want_rows, exact, "rows");
@@ -100,11 +155,11 @@ TEST_P(ReduceTest, SumsOfIntegersAreExact) {
 }
 
 TEST_P(ReduceTest, AllFiniteFindsOneBadElementAnywhere) {
-  for (const int64_t n : {0, 1, 16, 17, 40000}) {
+  for (const int64_t n : {0, 1, 16, 17, 5001}) {
     std::vector<float> x(static_cast<std::size_t>(n), 3e38F);  // finite, though their sum is not
     Buffer<uint8_t> flag(1, device());
     Buffer<float> good(x, device());
-    reduce<float>(device()).all_finite(good.data(), flag.data(), n, nullptr);
+    op().all_finite(good.data(), flag.data(), n, nullptr);
     EXPECT_EQ(flag.host()[0], 1) << n;
     for (const std::size_t where : {std::size_t{0}, x.size() / 2, x.size() - 1}) {
       if (n == 0) break;
@@ -112,7 +167,7 @@ TEST_P(ReduceTest, AllFiniteFindsOneBadElementAnywhere) {
         auto y = x;
         y[where] = bad;
         Buffer<float> in(y, device());
-        reduce<float>(device()).all_finite(in.data(), flag.data(), n, nullptr);
+        op().all_finite(in.data(), flag.data(), n, nullptr);
         EXPECT_EQ(flag.host()[0], 0) << bad << " at " << where << " of " << n;
         uint8_t want = 1;
         reduce<double>(Device::cpu).all_finite(widened(y).data(), &want, n, nullptr);
