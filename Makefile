@@ -4,6 +4,7 @@
 #   make demo     the whole method on a phantom, a report  make bench    build and run the benchmark programs
 #   make test     build and run all tests                  make format   rewrite sources with clang-format
 #   make clean    remove build folders and bin/            make lint     format check, dialect lint, clang-tidy
+#   make gpu-report   all of it on this machine's NVIDIA GPU, into bench/results/
 
 BUILD := build
 PROGRAMS := train predict slide
@@ -13,7 +14,7 @@ ASAN_PROGRAMS ?=
 # Orders of threads and blocks in which that pass runs every kernel on the SIMT machine: all 14, or 3 when empty.
 SIMT_SCHEDULES ?= all
 
-.PHONY: all setup demo test verify verify-asan verify-tsan bench format format-check lint clean
+.PHONY: all setup demo test verify verify-asan verify-tsan bench gpu-report format format-check lint clean
 
 all: setup $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet $(addprefix train/,$(PROGRAMS))
@@ -55,6 +56,10 @@ bench: $(BUILD)/build.ninja
 	@scripts/setup.sh bench || echo "bench: goes on with what is installed"
 	@meson setup $(BUILD) --reconfigure >/dev/null
 	@python3 bench/run.py $(BUILD) $(BENCHMARKS)
+
+# On a machine with an NVIDIA GPU: tests, sanitizers, times beside cuBLASLt, cuDNN and CUB, the phantom; into bench/results/.
+gpu-report:
+	@python3 scripts/gpu_report.py
 
 format:
 	@scripts/setup.sh lint
