@@ -31,15 +31,29 @@ struct SupConBatch {
   PairMode pair_mode = PairMode::all;  // must be `all` with positive_pairs
   double temperature = 0.07;
   double base_temperature = 0.07;
+  // A shard of the work: rows [shard_begin, shard_end) only; shard_end 0 stands for `rows`. All columns
+  // count.
+  int64_t shard_begin = 0;
+  int64_t shard_end = 0;
+
+  int64_t end() const { return shard_end == 0 ? rows : shard_end; }
+  int64_t anchors_end() const { return end() < anchors ? end() : anchors; }
+  bool is_whole() const { return shard_begin == 0 && end() == rows; }
 };
 
-/// Needs 1 <= anchors <= rows and width >= 1. NaN in z makes the loss NaN. Memory O(rows · width).
+/// Needs 1 <= anchors <= rows, width >= 1 and 0 <= shard_begin <= shard_end <= rows. NaN in z makes the loss
+/// NaN. Memory O(rows · width). What a call writes for a row has the same bits whatever the shard.
 template <typename T>
 struct SupCon {
-  /// lse, positive_sum (sum of s_ip over P(i)), positive_count (|P(i)|): (anchors). loss: (1)
+  /// lse, positive_sum (sum of s_ip over P(i)), positive_count (|P(i)|): (anchors), of which a shard writes
+  /// its own. loss: (1), what mean() gives; a shard leaves it alone (null will do).
   void (*forward)(const SupConBatch<T>& batch, T* lse, T* positive_sum, int32_t* positive_count, T* loss,
                   Stream stream);
-  /// dloss: (1). dz: (rows, width), written in full.
+  /// loss: (1), from the statistics of all anchors. The shard does not matter.
+  void (*mean)(const SupConBatch<T>& batch, const T* lse, const T* positive_sum,
+               const int32_t* positive_count, T* loss, Stream stream);
+  /// lse, positive_count: of all anchors. dloss: (1). dz: (rows, width), written in full, or a shard's rows
+  /// of it.
   void (*backward)(const SupConBatch<T>& batch, const T* lse, const int32_t* positive_count, const T* dloss,
                    T* dz, Stream stream);
 };

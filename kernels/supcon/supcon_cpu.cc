@@ -86,10 +86,9 @@ void SupConAddColumns(const float* s, const float* contrast, const float* positi
   Lanes::store(positive_count, state.positive_count, kLanes);
 }
 
-/// Anchors [begin, end), at most kSupConRows of them, over all columns. row_losses: (anchors), without
-/// τ/τ_base.
+/// Anchors [begin, end), at most kSupConRows of them, over all columns.
 void SupConForwardRows(const SupConJob& job, int64_t begin, int64_t end, float* lse, float* positive_sum,
-                       int32_t* positive_count, double* row_losses) {
+                       int32_t* positive_count) {
   HWY_ALIGN float s[kSupConRows * kSupConColumns];
   HWY_ALIGN float contrast[kSupConColumns];
   HWY_ALIGN float positive[kSupConColumns];
@@ -114,13 +113,9 @@ void SupConForwardRows(const SupConJob& job, int64_t begin, int64_t end, float* 
   for (int64_t i = begin; i < end; ++i) {
     const SupConRowState& state = states[i - begin];
     const double sum = static_cast<double>(Lanes::reduce_add(Lanes::load(state.sum)));
-    const double log_sum = static_cast<double>(state.largest) + std::log(sum);
-    const float count = Lanes::reduce_add(Lanes::load(state.positive_count));
-    lse[i] = static_cast<float>(log_sum);
+    lse[i] = static_cast<float>(static_cast<double>(state.largest) + std::log(sum));
     positive_sum[i] = Lanes::reduce_add(Lanes::load(state.positive_sum));
-    positive_count[i] = static_cast<int32_t>(count);
-    row_losses[i] =
-        count > 0 ? log_sum - static_cast<double>(positive_sum[i]) / static_cast<double>(count) : 0.0;
+    positive_count[i] = static_cast<int32_t>(Lanes::reduce_add(Lanes::load(state.positive_count)));
   }
 }
 
@@ -196,19 +191,29 @@ bool has_nan(const SupConBatch<float>& b) {
   return found;
 }
 
+void mean(const SupConBatch<float>& b, const float* lse, const float* positive_sum,
+          const int32_t* positive_count, float* loss, Stream) {
+  check_supcon(b);
+  double total = has_nan(b) ? NAN : 0.0;  // maxima and exp may drop a NaN on the way
+  for (int64_t i = 0; i < b.anchors; ++i) {
+    if (positive_count[i] == 0) continue;
+    const double count = static_cast<double>(positive_count[i]);
+    total += static_cast<double>(lse[i]) - static_cast<double>(positive_sum[i]) / count;
+  }
+  *loss = static_cast<float>(b.temperature / b.base_temperature * total / static_cast<double>(b.anchors));
+}
+
 void forward(const SupConBatch<float>& b, float* lse, float* positive_sum, int32_t* positive_count,
-             float* loss, Stream) {
+             float* loss, Stream stream) {
   const SupConPairs pairs = supcon_pairs(b);
   const std::vector<float> row_panels = supcon_row_panels(b);
   const SupConJob job{b, pairs, row_panels.data()};
-  std::vector<double> row_losses(static_cast<std::size_t>(b.anchors));
   const auto kernel = HWY_DYNAMIC_DISPATCH(SupConForwardRows);
-  parallel_for(b.anchors, kSupConRows, [&, kernel](int64_t begin, int64_t end) {
-    kernel(job, begin, end, lse, positive_sum, positive_count, row_losses.data());
-  });
-  double total = has_nan(b) ? NAN : 0.0;  // maxima and exp may drop a NaN on the way
-  for (const double row_loss : row_losses) total += row_loss;
-  *loss = static_cast<float>(b.temperature / b.base_temperature * total / static_cast<double>(b.anchors));
+  parallel_for(std::max<int64_t>(0, b.anchors_end() - b.shard_begin), kSupConRows,
+               [&, kernel](int64_t begin, int64_t end) {
+                 kernel(job, b.shard_begin + begin, b.shard_begin + end, lse, positive_sum, positive_count);
+               });
+  if (b.is_whole()) mean(b, lse, positive_sum, positive_count, loss, stream);
 }
 
 SupConAnchors anchors_of(const SupConBatch<float>& b, const float* lse, const int32_t* positive_count,
@@ -236,8 +241,8 @@ void backward(const SupConBatch<float>& b, const float* lse, const int32_t* posi
   const std::vector<float> width_panels = supcon_width_panels(b);
   const SupConJob job{b, pairs, row_panels.data()};
   const auto kernel = HWY_DYNAMIC_DISPATCH(SupConBackwardRows);
-  parallel_for(b.rows, kSupConRows, [&, kernel](int64_t begin, int64_t end) {
-    kernel(job, anchors, width_panels.data(), begin, end, dz);
+  parallel_for(b.end() - b.shard_begin, kSupConRows, [&, kernel](int64_t begin, int64_t end) {
+    kernel(job, anchors, width_panels.data(), b.shard_begin + begin, b.shard_begin + end, dz);
   });
 }
 
@@ -245,7 +250,7 @@ void backward(const SupConBatch<float>& b, const float* lse, const int32_t* posi
 
 template <>
 const SupCon<float>& supcon<float>(Device device) {
-  static constexpr SupCon<float> table{forward, backward};
+  static constexpr SupCon<float> table{forward, mean, backward};
   return device == Device::cpu ? table : device_table<SupCon<float>>(device, "supcon");
 }
 

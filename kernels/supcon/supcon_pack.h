@@ -21,6 +21,8 @@ struct SupConPairs {
   std::vector<float> column_id;  // (columns): the label's number, −1 where the row can be no positive
 };
 /// Throws when the batch breaks the contract.
+void check_supcon(const SupConBatch<float>& batch);
+/// Checks the batch first.
 SupConPairs supcon_pairs(const SupConBatch<float>& batch);
 
 int64_t supcon_padded_rows(const SupConBatch<float>& batch);

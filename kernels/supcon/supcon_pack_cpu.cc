@@ -10,7 +10,13 @@ namespace {
 
 constexpr int64_t kPanel = 16;
 
-void check_batch(const SupConBatch<float>& b) {
+bool mode_allows(PairMode mode, int32_t label) {
+  return mode == PairMode::all || (label != 0) == (mode == PairMode::positives);
+}
+
+}  // namespace
+
+void check_supcon(const SupConBatch<float>& b) {
   check(b.anchors >= 1 && b.anchors <= b.rows && b.width >= 1,
         "supcon: {} anchors of {} rows of width {}; needs 1 <= anchors <= rows and width >= 1", b.anchors,
         b.rows, b.width);
@@ -20,20 +26,16 @@ void check_batch(const SupConBatch<float>& b) {
   check(b.labels != nullptr || b.positive_pairs != nullptr, "supcon: labels are missing");
   check(b.positive_pairs == nullptr || (b.images >= 1 && b.pair_mode == PairMode::all),
         "supcon: explicit positive pairs need the number of images and pair mode all");
+  check(b.shard_begin >= 0 && b.shard_begin <= b.end() && b.end() <= b.rows,
+        "supcon: the shard [{}, {}) of {} rows", b.shard_begin, b.end(), b.rows);
 }
-
-bool mode_allows(PairMode mode, int32_t label) {
-  return mode == PairMode::all || (label != 0) == (mode == PairMode::positives);
-}
-
-}  // namespace
 
 int64_t supcon_padded_rows(const SupConBatch<float>& batch) {
   return (batch.rows + kSupConColumns - 1) / kSupConColumns * kSupConColumns;
 }
 
 SupConPairs supcon_pairs(const SupConBatch<float>& b) {
-  check_batch(b);
+  check_supcon(b);
   const std::size_t padded = static_cast<std::size_t>(supcon_padded_rows(b));
   SupConPairs pairs{std::vector<float>(padded, -HUGE_VALF), std::vector<float>(padded, -2.0F),
                     std::vector<float>(padded, -1.0F)};

@@ -18,6 +18,8 @@ void check_batch(const Batch& b) {
   check(b.labels != nullptr || b.positive_pairs != nullptr, "supcon: labels are missing");
   check(b.positive_pairs == nullptr || (b.images >= 1 && b.pair_mode == PairMode::all),
         "supcon: explicit positive pairs need the number of images and pair mode all");
+  check(b.shard_begin >= 0 && b.shard_begin <= b.end() && b.end() <= b.rows,
+        "supcon: the shard [{}, {}) of {} rows", b.shard_begin, b.end(), b.rows);
 }
 
 double similarity(const Batch& b, int64_t i, int64_t j) {
@@ -39,12 +41,24 @@ bool is_positive(const Batch& b, int64_t i, int64_t j) {
   return true;
 }
 
+void mean(const Batch& b, const double* lse, const double* positive_sum, const int32_t* positive_count,
+          double* loss, Stream) {
+  check_batch(b);
+  double total = 0;
+  for (int64_t i = 0; i < b.rows * b.width; ++i) {
+    if (std::isnan(b.z[i])) total = NAN;
+  }
+  for (int64_t i = 0; i < b.anchors; ++i) {
+    if (positive_count[i] > 0) total += lse[i] - positive_sum[i] / positive_count[i];
+  }
+  *loss = b.temperature / b.base_temperature * total / static_cast<double>(b.anchors);
+}
+
 void forward(const Batch& b, double* lse, double* positive_sum, int32_t* positive_count, double* loss,
-             Stream) {
+             Stream stream) {
   check_batch(b);
   std::vector<double> s(static_cast<std::size_t>(b.rows));
-  double total = 0;
-  for (int64_t i = 0; i < b.anchors; ++i) {
+  for (int64_t i = b.shard_begin; i < b.anchors_end(); ++i) {
     double largest = b.uncertain == nullptr ? -HUGE_VAL : std::log(1e-10);
     for (int64_t j = 0; j < b.rows; ++j) {
       s[static_cast<std::size_t>(j)] = similarity(b, i, j);
@@ -60,9 +74,8 @@ void forward(const Batch& b, double* lse, double* positive_sum, int32_t* positiv
       ++positive_count[i];
     }
     lse[i] = largest + std::log(sum);
-    if (positive_count[i] > 0) total += lse[i] - positive_sum[i] / positive_count[i];
   }
-  *loss = b.temperature / b.base_temperature * total / static_cast<double>(b.anchors);
+  if (b.is_whole()) mean(b, lse, positive_sum, positive_count, loss, stream);
 }
 
 /// The derivative of the loss to s_ij, taken as a variable of its own.
@@ -76,7 +89,7 @@ double coefficient(const Batch& b, const double* lse, const int32_t* positive_co
 void backward(const Batch& b, const double* lse, const int32_t* positive_count, const double* dloss,
               double* dz, Stream) {
   check_batch(b);
-  for (int64_t i = 0; i < b.rows; ++i) {
+  for (int64_t i = b.shard_begin; i < b.end(); ++i) {
     for (int64_t d = 0; d < b.width; ++d) dz[i * b.width + d] = 0;
     for (int64_t j = 0; j < b.rows; ++j) {
       const double s = similarity(b, i, j);
@@ -94,7 +107,7 @@ template <>
 const SupCon<double>& supcon<double>(Device device) {
   check(device == Device::cpu, "supcon: the double reference runs on the cpu only, not on {}",
         name_of(device));
-  static constexpr SupCon<double> table{forward, backward};
+  static constexpr SupCon<double> table{forward, mean, backward};
   return table;
 }
 

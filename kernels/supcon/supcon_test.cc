@@ -33,8 +33,9 @@ struct Result {
   T loss = 0;
 };
 
+/// With `shards` > 1 each call of the table handles one part of the rows.
 template <typename T>
-Result<T> run(const Problem& p, Device device = Device::cpu) {
+Result<T> run(const SupCon<T>& op, const Problem& p, Device device = Device::cpu, int64_t shards = 1) {
   Buffer<T> z(std::vector<T>(p.z.begin(), p.z.end()), device);
   Buffer<int32_t> labels(p.labels, device);
   Buffer<uint8_t> uncertain(p.uncertain, device);
@@ -54,8 +55,20 @@ Result<T> run(const Problem& p, Device device = Device::cpu) {
       dz(p.rows * p.width, device);
   Buffer<T> dloss(std::vector<T>{1}, device);
   Buffer<int32_t> count(p.anchors, device);
-  supcon<T>(device).forward(batch, lse.data(), positive_sum.data(), count.data(), loss.data(), nullptr);
-  supcon<T>(device).backward(batch, lse.data(), count.data(), dloss.data(), dz.data(), nullptr);
+  const auto each_shard = [&](const auto& call) {
+    for (int64_t k = 0; shards > 1 && k < shards; ++k) {
+      batch.shard_begin = p.rows * k / shards;
+      batch.shard_end = p.rows * (k + 1) / shards;
+      call();
+    }
+    if (shards == 1) call();
+  };
+  each_shard([&] {
+    op.forward(batch, lse.data(), positive_sum.data(), count.data(), shards == 1 ? loss.data() : nullptr,
+               nullptr);
+  });
+  if (shards > 1) op.mean(batch, lse.data(), positive_sum.data(), count.data(), loss.data(), nullptr);
+  each_shard([&] { op.backward(batch, lse.data(), count.data(), dloss.data(), dz.data(), nullptr); });
   return {lse.host(), positive_sum.host(), dz.host(), count.host(), loss.host()[0]};
 }
 
@@ -124,9 +137,13 @@ std::vector<double> gradient_scale(const Problem& p, const Result<double>& want)
   return scale;
 }
 
-void expect_agreement(const Problem& p, Device device, const std::string& what) {
-  const Result<double> want = run<double>(p);
-  const Result<float> got = run<float>(p, device);
+Result<double> run_reference(const Problem& p) {
+  return run<double>(supcon<double>(Device::cpu), p);
+}
+
+void expect_agreement(const SupCon<float>& op, const Problem& p, Device device, const std::string& what) {
+  const Result<double> want = run_reference(p);
+  const Result<float> got = run<float>(op, p, device);
   const Bounds bounds(p);
   EXPECT_EQ(got.positive_count, want.positive_count) << what;
   testing::expect_within(
@@ -148,19 +165,27 @@ void expect_agreement(const Problem& p, Device device, const std::string& what) 
       got.dz, want.dz, [&](std::size_t i) { return scale[i] * relative + 0x1p-126; }, what + " dz");
 }
 
-class SupConTest : public testing::KernelTest {};
+class SupConTest : public testing::KernelTest {
+ protected:
+  const SupCon<float>& op() const { return version_of(supcon<float>(device())); }
+};
 
 TEST_P(SupConTest, AgreesWithReferenceInAllModes) {
   // One row, below and above a panel of 16, a task of 48 rows and a chunk of 128 columns.
-  for (const auto& [rows, width] : {std::pair{1, 3}, {2, 16}, {15, 7}, {49, 33}, {130, 20}, {300, 129}}) {
+  // The GPU: tiles of 64, splits of the columns, chunks of 64, 128 and 256 of the width, rows that start on
+  // 16 bytes and others.
+  std::vector<std::pair<int64_t, int64_t>> shapes{{1, 3}, {2, 16}, {15, 7}, {49, 33}, {130, 20}, {300, 129}};
+  if (device() == Device::simt) shapes = {{1, 3}, {66, 129}, {130, 20}};
+  for (const auto& [rows, width] : shapes) {
     for (const PairMode mode : kModes) {
       for (const bool masked : {false, true}) {
         Problem p = random_problem(rows, width, mode, masked, static_cast<uint64_t>(rows));
         const std::string what =
             fmt::format("{} rows, width {}, mode {}, mask {}", rows, width, static_cast<int>(mode), masked);
-        expect_agreement(p, device(), what);
+        if (device() != Device::simt || !masked) expect_agreement(op(), p, device(), what);
         p.anchors = (rows + 1) / 2;
-        expect_agreement(p, device(), what + ", half of them anchors");
+        if (device() != Device::simt || masked)
+          expect_agreement(op(), p, device(), what + ", half of them anchors");
       }
     }
   }
@@ -171,23 +196,23 @@ TEST_P(SupConTest, AgreesWithReferenceForExplicitPairs) {
   p.images = 67;
   RandomStream random(9, Purpose::test, 2);
   for (int64_t i = 0; i < p.images * p.images; ++i) p.positive_pairs.push_back(random.chance(0.1F) ? 1 : 0);
-  expect_agreement(p, device(), "explicit pairs");
+  expect_agreement(op(), p, device(), "explicit pairs");
   for (int64_t i = 0; i < p.rows; ++i) p.uncertain.push_back(i % 5 == 0 ? 1 : 0);
-  expect_agreement(p, device(), "explicit pairs, masked");
+  expect_agreement(op(), p, device(), "explicit pairs, masked");
 }
 
 TEST_P(SupConTest, SmallTemperatureDoesNotOverflow) {
   for (const bool masked : {false, true}) {
     Problem p = random_problem(140, 8, PairMode::all, masked, 5);
     p.temperature = 0.005;  // similarities from -200 to 200: e^200 is no float
-    expect_agreement(p, device(), "temperature 0.005");
+    expect_agreement(op(), p, device(), "temperature 0.005");
   }
 }
 
 TEST_P(SupConTest, AnchorsWithoutPositivesContributeNothing) {
   Problem p = random_problem(20, 8, PairMode::all, false, 6);
   for (int32_t i = 0; i < 20; ++i) p.labels[static_cast<std::size_t>(i)] = i;
-  const Result<float> got = run<float>(p, device());
+  const Result<float> got = run<float>(op(), p, device());
   EXPECT_EQ(got.loss, 0.0F);
   for (const float value : got.dz) EXPECT_EQ(value, 0.0F);
 }
@@ -197,7 +222,7 @@ TEST_P(SupConTest, UncertainRowsAreAnchorsButNoColumns) {
   std::fill(p.labels.begin(), p.labels.end(), 1);
   p.uncertain.assign(40, 0);
   p.uncertain[3] = 1;
-  const auto got = run<float>(p, device());
+  const auto got = run<float>(op(), p, device());
   EXPECT_EQ(got.positive_count[3], 39);  // all other rows
   EXPECT_EQ(got.positive_count[4], 38);  // all others but row 3
 }
@@ -205,14 +230,40 @@ TEST_P(SupConTest, UncertainRowsAreAnchorsButNoColumns) {
 TEST_P(SupConTest, NanMakesTheLossNan) {
   Problem p = random_problem(60, 8, PairMode::all, false, 8);
   p.z[17] = NAN;
-  EXPECT_TRUE(std::isnan(run<float>(p, device()).loss));
+  EXPECT_TRUE(std::isnan(run<float>(op(), p, device()).loss));
+}
+
+TEST_P(SupConTest, SameBitsForOneTwoAndFourShards) {
+  for (const int64_t anchors : {150, 80}) {
+    Problem p = random_problem(150, 24, PairMode::all, true, 12);
+    p.anchors = anchors;
+    const Result<float> whole = run<float>(op(), p, device());
+    for (const int64_t shards : {2, 4}) {
+      const Result<float> parts = run<float>(op(), p, device(), shards);
+      const std::string what = fmt::format("{} anchors, {} shards", anchors, shards);
+      testing::expect_same_bits(parts.lse, whole.lse, what + " lse");
+      testing::expect_same_bits(parts.positive_sum, whole.positive_sum, what + " positive sum");
+      EXPECT_EQ(parts.positive_count, whole.positive_count) << what;
+      testing::expect_same_bits({&parts.loss, 1}, {&whole.loss, 1}, what + " loss");
+      testing::expect_same_bits(parts.dz, whole.dz, what + " dz");
+    }
+  }
+}
+
+TEST_P(SupConTest, SameBitsInEveryOrderOfThreadsAndBlocks) {
+  const Problem p = random_problem(140, 40, PairMode::all, true, 10);
+  const Result<float> in_this_order = run<float>(op(), p, device());
+  simt_machine::set_schedule({});  // ascending; means nothing to other devices
+  const Result<float> ascending = run<float>(op(), p, device());
+  testing::expect_same_bits(in_this_order.dz, ascending.dz, "dz");
+  testing::expect_same_bits({&in_this_order.loss, 1}, {&ascending.loss, 1}, "loss");
 }
 
 TEST_P(SupConTest, SameBitsForAnyNumberOfThreads) {
   if (device() != Device::cpu) GTEST_SKIP() << "threads are the cpu's";
   const Problem p = random_problem(333, 40, PairMode::all, true, 10);
   testing::expect_same_bits_for_any_threads([&] {
-    Result<float> got = run<float>(p);
+    Result<float> got = run<float>(supcon<float>(Device::cpu), p);
     got.dz.insert(got.dz.end(), got.lse.begin(), got.lse.end());
     got.dz.push_back(got.loss);
     return got.dz;
@@ -222,17 +273,58 @@ TEST_P(SupConTest, SameBitsForAnyNumberOfThreads) {
 TEST_P(SupConTest, RefusesWhatItCannotMean) {
   Problem p = random_problem(4, 2, PairMode::all, false, 1);
   p.anchors = 5;
-  EXPECT_NE(error_of([&] { run<float>(p, device()); }).find("supcon: 5 anchors of 4 rows"),
+  EXPECT_NE(error_of([&] { run<float>(op(), p, device()); }).find("supcon: 5 anchors of 4 rows"),
             std::string::npos);
   p.anchors = 4;
   p.temperature = 0;
-  EXPECT_NE(error_of([&] { run<float>(p, device()); }).find("supcon: temperatures"), std::string::npos);
+  EXPECT_NE(error_of([&] { run<float>(op(), p, device()); }).find("supcon: temperatures"), std::string::npos);
   p.temperature = 1;
   p.labels.clear();
-  EXPECT_NE(error_of([&] { run<float>(p, device()); }).find("supcon: labels are missing"), std::string::npos);
+  EXPECT_NE(error_of([&] { run<float>(op(), p, device()); }).find("supcon: labels are missing"),
+            std::string::npos);
 }
 
 MT_ON_EVERY_DEVICE(SupConTest, SupCon<float>);
+
+/// The most device memory that both calls hold at a time, beside the Buffers of the test.
+int64_t scratch_bytes(const SupCon<float>& op, int64_t rows, int64_t width) {
+  const Problem p = random_problem(rows, width, PairMode::all, false, 13);
+  Buffer<float> z(std::vector<float>(p.z.begin(), p.z.end()), Device::simt);
+  Buffer<int32_t> labels(p.labels, Device::simt), count(rows, Device::simt);
+  Buffer<float> lse(rows, Device::simt), positive_sum(rows, Device::simt), loss(1, Device::simt),
+      dz(rows * width, Device::simt), dloss(std::vector<float>{1}, Device::simt);
+  SupConBatch<float> batch;
+  batch.z = z.data();
+  batch.labels = labels.data();
+  batch.rows = batch.anchors = rows;
+  batch.width = width;
+  Allocator& memory = allocator(Device::simt);
+  const std::size_t before = memory.live_bytes();
+  memory.reset_peak();
+  op.forward(batch, lse.data(), positive_sum.data(), count.data(), loss.data(), nullptr);
+  op.backward(batch, lse.data(), count.data(), dloss.data(), dz.data(), nullptr);
+  return static_cast<int64_t>(memory.peak_bytes() - before);
+}
+
+TEST(SupConMemoryTest, ScratchIsInProportionToRowsTimesWidth) {
+  register_device_operations();
+  for (const Version<SupCon<float>>& version : device_versions<SupCon<float>>(Device::simt)) {
+    for (const int64_t width : {4, 12}) {
+      int64_t of_fewer_rows = 0;
+      for (const int64_t rows : {256, 512}) {  // 512² floats are 1 MiB
+        const int64_t bytes = scratch_bytes(*version.table, rows, width);
+        // Four splits' sums of dz, 16 bytes for each split's statistics or each row's terms, and single
+        // values.
+        const int64_t most = 4 * rows * width * 4 + 4 * rows * 16 + 4096;
+        EXPECT_LE(bytes, most) << version.name << ": " << rows << " rows, width " << width;
+        if (of_fewer_rows > 0) {
+          EXPECT_LE(bytes, 2 * of_fewer_rows) << version.name << ", width " << width;
+        }
+        of_fewer_rows = bytes;
+      }
+    }
+  }
+}
 
 TEST(SupConReferenceTest, BackwardAgreesWithFiniteDifferences) {
   for (const PairMode mode : kModes) {
@@ -243,10 +335,10 @@ TEST(SupConReferenceTest, BackwardAgreesWithFiniteDifferences) {
       const auto loss = [&](const std::vector<double>& z) {
         Problem moved = p;
         moved.z = z;
-        return run<double>(moved).loss;
+        return run_reference(moved).loss;
       };
       // The base temperature multiplies loss and derivatives by 7, third derivatives by (1/τ)³ more.
-      testing::expect_gradient(loss, p.z, run<double>(p).dz, "dz", 1e-6);
+      testing::expect_gradient(loss, p.z, run_reference(p).dz, "dz", 1e-6);
     }
   }
 }
@@ -289,10 +381,10 @@ std::vector<uint8_t> uncertain_negatives(const Problem& p, const std::vector<int
 void expect_golden(const Problem& p, const std::string& name) {
   const auto loss = testing::golden_values<double>(kGolden, name + "_loss_f64");
   const auto gradient = testing::golden_values<double>(kGolden, name + "_grad_f_f64");
-  const Result<double> got = run<double>(p);
+  const Result<double> got = run_reference(p);
   EXPECT_NEAR(got.loss, loss[0], 1e-9 * (1 + std::abs(loss[0]))) << name;
   testing::expect_close(got.dz, view_major(gradient, 12, p.rows / 12, 16), name);
-  expect_agreement(p, Device::cpu, name);
+  expect_agreement(supcon<float>(Device::cpu), p, Device::cpu, name);
 }
 
 TEST(SupConGoldenTest, PairModesAndMask) {
@@ -379,7 +471,7 @@ TEST(SupConGoldenTest, BatchOf128) {
       if (masked == 1)
         p.uncertain = uncertain_negatives(p, testing::golden_values<int64_t>(kGolden, "b128_bag"));
       const std::string name = fmt::format("b128_pm{}_mask{}", mode, masked);
-      const Result<double> got = run<double>(p);
+      const Result<double> got = run_reference(p);
       EXPECT_NEAR(got.loss, testing::golden_values<double>(kGolden, name + "_loss_f64")[0], 1e-9 * got.loss)
           << name;
       const auto gradient = raw_gradient(raw, got.dz, 128, 256);
