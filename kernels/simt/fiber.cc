@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/simt/race_check.h"
 #include "tensor/check.h"
 #include "tensor/sanitizers.h"
 
@@ -25,7 +26,7 @@
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
-#if MT_THREAD_SANITIZER
+#if MT_TSAN_RUNTIME
 #include <sanitizer/tsan_interface.h>
 #endif
 
@@ -129,6 +130,10 @@ namespace {
 thread_local void* switched_from = nullptr;
 thread_local void* switched_to = nullptr;
 
+#if MT_TSAN_RUNTIME
+unsigned switch_flags = 0;
+#endif
+
 std::size_t page_bytes() {
   return static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 }
@@ -143,7 +148,7 @@ void Fiber::State::main() {
 }
 
 Fiber::Fiber() : state_(std::make_unique<State>()) {
-#if MT_THREAD_SANITIZER
+#if MT_TSAN_RUNTIME
   state_->tsan_fiber = __tsan_get_current_fiber();
 #endif
 }
@@ -162,7 +167,7 @@ Fiber::Fiber(std::size_t stack_bytes) : state_(std::make_unique<State>()) {
 
 Fiber::~Fiber() {
   if (!state_ || state_->mapping == nullptr) return;
-#if MT_THREAD_SANITIZER
+#if MT_TSAN_RUNTIME
   if (state_->tsan_fiber != nullptr) __tsan_destroy_fiber(state_->tsan_fiber);
 #endif
   munmap(state_->mapping, state_->mapping_bytes);
@@ -170,16 +175,19 @@ Fiber::~Fiber() {
 
 Fiber::Fiber(Fiber&&) noexcept = default;
 
-void Fiber::start_at(void (*entry)()) {
+void Fiber::start_at(void (*entry)(), const char* name) {
   State& s = *state_;
   s.entry = entry;
   s.fake_stack = nullptr;
 #if MT_ADDRESS_SANITIZER
   __asan_unpoison_memory_region(s.stack, s.stack_bytes);  // of frames that never returned
 #endif
-#if MT_THREAD_SANITIZER
+#if MT_TSAN_RUNTIME
   if (s.tsan_fiber != nullptr) __tsan_destroy_fiber(s.tsan_fiber);
   s.tsan_fiber = __tsan_create_fiber(0);
+  __tsan_set_fiber_name(s.tsan_fiber, name);
+#else
+  (void)name;
 #endif
 #if MT_FIBER_UCONTEXT
   getcontext(&s.context);
@@ -204,6 +212,18 @@ void Fiber::start_at(void (*entry)()) {
 #endif
 }
 
+void Fiber::set_switches_order_memory(bool order) {
+#if MT_TSAN_RUNTIME
+  switch_flags = order ? 0 : __tsan_switch_to_fiber_no_sync;
+#else
+  (void)order;
+#endif
+}
+
+void* Fiber::sanitizer_fiber() const {
+  return state_->tsan_fiber;
+}
+
 void Fiber::switch_to(Fiber& from, Fiber& to, bool from_ends) {
   State& self = *from.state_;
   switched_from = &self;
@@ -214,8 +234,8 @@ void Fiber::switch_to(Fiber& from, Fiber& to, bool from_ends) {
 #else
   (void)from_ends;
 #endif
-#if MT_THREAD_SANITIZER
-  __tsan_switch_to_fiber(to.state_->tsan_fiber, 0);  // 0: the switch orders what lies before and after it
+#if MT_TSAN_RUNTIME
+  __tsan_switch_to_fiber(to.state_->tsan_fiber, switch_flags);
 #endif
 #if MT_FIBER_UCONTEXT
   swapcontext(&self.context, &to.state_->context);

@@ -21,11 +21,17 @@ class Fiber {
   Fiber& operator=(const Fiber&) = delete;
 
   /// The next switch here calls entry(), which must never return nor throw. What ran here before is
-  /// forgotten.
-  void start_at(void (*entry)());
+  /// forgotten. TSan calls the fiber `name` from now on.
+  void start_at(void (*entry)(), const char* name = "");
   /// Goes on with `to`; returns when somebody switches back. `from` is the running fiber. With `from_ends`
   /// nobody will.
   static void switch_to(Fiber& from, Fiber& to, bool from_ends = false);
+
+  /// Whether TSan takes what lies before a switch as done before what follows it (at first yes: it then
+  /// blames nobody). Racecheck orders fibers itself.
+  static void set_switches_order_memory(bool order);
+  /// TSan's picture of the fiber; nullptr without TSan.
+  void* sanitizer_fiber() const;
 
  private:
   struct State;

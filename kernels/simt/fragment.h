@@ -77,21 +77,21 @@ inline void meet_warp(SourceLine where) {
 }
 
 template <typename F>
-void load_fragment(F& fragment, const typename F::Element* source, int leading_dimension,
-                   const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+MT_OWN_FRAME void load_fragment(F& fragment, const typename F::Element* source, int leading_dimension,
+                                const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
   require_fragment_address(source, leading_dimension, {file, line});
   meet_warp({file, line});
   for (int i = 0; i < fragment.size(); ++i)
     fragment[i] = source[fragment.offset(i, F::kLayout, leading_dimension)];
 }
 template <typename P>
-void load_accumulator(Accumulator<P>& c, const float* source, int leading_dimension,
-                      const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+MT_OWN_FRAME void load_accumulator(Accumulator<P>& c, const float* source, int leading_dimension,
+                                   const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
   load_fragment(c, source, leading_dimension, file, line);
 }
 template <typename P>
-void store_accumulator(float* target, const Accumulator<P>& c, int leading_dimension,
-                       const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+MT_OWN_FRAME void store_accumulator(float* target, const Accumulator<P>& c, int leading_dimension,
+                                    const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
   require_fragment_address(target, leading_dimension, {file, line});
   meet_warp({file, line});
   for (int i = 0; i < c.size(); ++i) target[c.offset(i, c.kLayout, leading_dimension)] = c[i];

@@ -11,6 +11,7 @@
 #include "kernels/simt/machine.h"
 #include "kernels/simt/memory_guard.h"
 #include "tensor/device.h"
+#include "tensor/sanitizers.h"
 
 // CUDA's own words, which g++ and clang do not know.
 // NOLINTBEGIN(bugprone-reserved-identifier)
@@ -29,6 +30,14 @@
       &mt_tag_##name, sizeof(T) * (N), ::mt::simt_backend::kPoison<T>, {__FILE__, __LINE__}))
 #define DYN_SHARED(T, name) \
   T* const name = static_cast<T*>(::mt::simt_machine::dynamic_shared(::mt::simt_backend::kPoison<T>))
+
+// What reads or writes memory for a kernel keeps a frame of its own under TSan, so that the kernel's line
+// stands in its report.
+#if MT_THREAD_SANITIZER
+#define MT_OWN_FRAME __attribute__((noinline))
+#else
+#define MT_OWN_FRAME
+#endif
 
 namespace mt::simt_backend {
 
@@ -149,39 +158,40 @@ inline bool all(unsigned mask, bool condition, const char* file = __builtin_FILE
 /// Only one thread runs at a time: indivisible by construction. Others may come first, so the machine may
 /// switch.
 template <typename T, typename F>
-T atomic_update(T* target, const F& updated) {
+MT_OWN_FRAME T atomic_update(T* target, const F& updated) {
   static_assert(std::is_integral_v<T> && (sizeof(T) == 4 || sizeof(T) == 8),
                 "sums of floats must not depend on the order of threads: integers only");
   simt_machine::yield();
-  const T before = *target;
-  *target = updated(before);
+  const T before =
+      __atomic_load_n(target, __ATOMIC_RELAXED);  // racecheck: orders nothing, races with no other
+  __atomic_store_n(target, updated(before), __ATOMIC_RELAXED);
   return before;
 }
 template <typename T>
-T atomic_add(T* target, T value) {
+MT_OWN_FRAME T atomic_add(T* target, T value) {
   using Unsigned = std::make_unsigned_t<T>;  // wraps, as on the GPU
   return atomic_update(target, [=](T old) {
     return static_cast<T>(static_cast<Unsigned>(old) + static_cast<Unsigned>(value));
   });
 }
 template <typename T>
-T atomic_min(T* target, T value) {
+MT_OWN_FRAME T atomic_min(T* target, T value) {
   return atomic_update(target, [=](T old) { return value < old ? value : old; });
 }
 template <typename T>
-T atomic_max(T* target, T value) {
+MT_OWN_FRAME T atomic_max(T* target, T value) {
   return atomic_update(target, [=](T old) { return old < value ? value : old; });
 }
 template <typename T>
-T atomic_or(T* target, T value) {
+MT_OWN_FRAME T atomic_or(T* target, T value) {
   return atomic_update(target, [=](T old) { return static_cast<T>(old | value); });
 }
 template <typename T>
-T atomic_exchange(T* target, T value) {
+MT_OWN_FRAME T atomic_exchange(T* target, T value) {
   return atomic_update(target, [=](T) { return value; });
 }
 template <typename T>
-T atomic_cas(T* target, T expected, T value) {
+MT_OWN_FRAME T atomic_cas(T* target, T expected, T value) {
   return atomic_update(target, [=](T old) { return old == expected ? value : old; });
 }
 
@@ -244,27 +254,28 @@ void require_aligned(const T* pointer, std::size_t bytes, const char* file, int 
   }
 }
 template <typename T>
-T ldg(const T* pointer, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+MT_OWN_FRAME T ldg(const T* pointer, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
   require_aligned(pointer, alignof(T), file, line);
   return *pointer;
 }
 template <typename Vector, typename T>
-Vector load_vector(const T* pointer, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+MT_OWN_FRAME Vector load_vector(const T* pointer, const char* file = __builtin_FILE(),
+                                int line = __builtin_LINE()) {
   require_aligned(pointer, sizeof(Vector), file, line);
   Vector value;
   std::memcpy(&value, pointer, sizeof(Vector));
   return value;
 }
 template <typename Vector, typename T>
-void store_vector(T* pointer, const Vector& value, const char* file = __builtin_FILE(),
-                  int line = __builtin_LINE()) {
+MT_OWN_FRAME void store_vector(T* pointer, const Vector& value, const char* file = __builtin_FILE(),
+                               int line = __builtin_LINE()) {
   require_aligned(pointer, sizeof(Vector), file, line);
   std::memcpy(pointer, &value, sizeof(Vector));
 }
 
 template <int kBytes, typename T>
-void copy_async(T* target, const T* source, bool valid = true, const char* file = __builtin_FILE(),
-                int line = __builtin_LINE()) {
+MT_OWN_FRAME void copy_async(T* target, const T* source, bool valid = true,
+                             const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
   static_assert(kBytes == 4 || kBytes == 8 || kBytes == 16);
   static_assert(kBytes % sizeof(T) == 0);
   require_aligned(target, kBytes, file, line);
@@ -275,9 +286,9 @@ inline void commit_async() {
   simt_machine::commit_async();
 }
 template <int kPending>
-void wait_async() {
+MT_OWN_FRAME void wait_async(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
   static_assert(kPending >= 0);
-  simt_machine::wait_async(kPending);
+  simt_machine::wait_async(kPending, {file, line});
 }
 
 }  // namespace simt

@@ -34,6 +34,13 @@ void set_architecture(int sm);
 /// Dynamic shared bytes that a block may ask for.
 int64_t shared_bytes_limit(int sm);
 
+/// Whether launches from now on are checked for data races (race_check.h); an error where the build cannot.
+void set_race_check(bool on);
+/// From now on the barrier (sync_threads, sync_warp or wait_async) at this line is not there, in every
+/// kernel: for tests of the checks. The path may be its end: "softmax.cu". Line 0: all barriers are there
+/// again.
+void remove_barrier(const char* path, int line);
+
 /// Runs body(context) once for each thread of each block.
 void run(const LaunchConfig& config, void (*body)(const void*), const void* context);
 
@@ -82,7 +89,7 @@ void* dynamic_shared(unsigned char poison);
 void copy_async(void* target, const void* source, std::size_t bytes, bool valid, unsigned char poison,
                 SourceLine where);
 void commit_async();
-void wait_async(unsigned pending);
+void wait_async(unsigned pending, SourceLine where);
 
 /// Ends the launch with an Error about the calling thread.
 [[noreturn]] void fault(SourceLine where, const char* reason);

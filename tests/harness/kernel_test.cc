@@ -10,13 +10,38 @@
 
 namespace mt::testing {
 
+namespace {
+
+bool environment_is(const char* name, const char* value) {
+  const char* text = std::getenv(name);
+  return text != nullptr && std::string(text) == value;
+}
+
+bool checks_races() {
+  return environment_is("MICROTOME_SIMT_SCHEDULES", "race");
+}
+
+/// MICROTOME_WITHOUT_BARRIER=softmax.cu:123 takes that barrier away.
+void remove_barrier_by_name() {
+  const char* place = std::getenv("MICROTOME_WITHOUT_BARRIER");
+  if (place == nullptr) return;
+  const std::string text = place;
+  const std::size_t colon = text.rfind(':');
+  simt_machine::remove_barrier(text.substr(0, colon).c_str(), std::stoi(text.substr(colon + 1)));
+}
+
+}  // namespace
+
 void KernelTest::SetUp() {
   if (!device_is_present(device())) GTEST_SKIP() << "no NVIDIA GPU";
   simt_machine::set_schedule(GetParam().schedule);
+  if (checks_races()) simt_machine::set_race_check(true);
+  remove_barrier_by_name();
 }
 
 void KernelTest::TearDown() {
   simt_machine::set_schedule({});
+  simt_machine::set_race_check(false);
 }
 
 bool KernelTest::skips_large_case() const {
@@ -37,9 +62,9 @@ std::vector<Setting> settings_for(Device device, const std::vector<std::string>&
   using simt_machine::Order;
   std::vector<simt_machine::Schedule> schedules{{}};
   if (device == Device::simt) {
-    const char* wanted = std::getenv("MICROTOME_SIMT_SCHEDULES");
     schedules = {{Order::ascending, 0}, {Order::reversed, 0}, {Order::unfair, 1}};
-    if (wanted != nullptr && std::string(wanted) == "all") {
+    if (checks_races()) schedules = {{Order::ascending, 1}, {Order::reversed, 2}};
+    if (environment_is("MICROTOME_SIMT_SCHEDULES", "all")) {
       for (uint64_t seed = 1; seed <= 6; ++seed) {
         schedules.push_back({Order::fair, seed});
         if (seed > 1) schedules.push_back({Order::unfair, seed});

@@ -122,8 +122,8 @@ void expect_relative(std::span<const float> got, std::span<const double> want, d
 void expect_same_bits(std::span<const float> a, std::span<const float> b, const std::string& what);
 
 /// Devices that may run a test, with every version registered for them. On simt: ascending, reversed and an
-/// unfair schedule; with MICROTOME_SIMT_SCHEDULES=all six fair and six unfair ones. cuda is there when it was
-/// built; without a GPU its tests are skipped by name.
+/// unfair schedule; with MICROTOME_SIMT_SCHEDULES=all six fair and six unfair ones; with =race two orders
+/// under racecheck. cuda is there when it was built; without a GPU its tests are skipped by name.
 std::vector<Setting> settings_for(Device device, const std::vector<std::string>& versions);
 
 template <typename Table>
