@@ -14,7 +14,7 @@ ASAN_PROGRAMS ?=
 # Orders of threads and blocks in which that pass runs every kernel on the SIMT machine: all 14, or 3 when empty.
 SIMT_SCHEDULES ?= all
 
-.PHONY: all setup demo test verify verify-asan verify-tsan verify-race bench gpu-report format format-check lint clean
+.PHONY: all setup demo test verify verify-asan verify-tsan verify-race kernel-table bench gpu-report format format-check lint clean
 
 all: setup $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet $(addprefix train/,$(PROGRAMS))
@@ -68,6 +68,11 @@ bench: $(BUILD)/build.ninja
 # On a machine with an NVIDIA GPU: tests, sanitizers, times beside cuBLASLt, cuDNN and CUB, the phantom; into bench/results/.
 gpu-report:
 	@python3 scripts/gpu_report.py
+
+# docs/kernel_resources.md: registers, spills, shared memory and occupancy of every kernel; needs nvcc.
+kernel-table: all
+	@ninja -C $(BUILD) --quiet kernels/libkernels_cuda.a
+	@python3 scripts/nvcc_checked.py --table $(BUILD) --write docs/kernel_resources.md
 
 format:
 	@scripts/setup.sh lint
