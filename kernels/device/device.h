@@ -20,6 +20,8 @@ class DeviceRuntime {
   virtual bool present() = 0;
   /// "NVIDIA H100 80GB HBM3, sm_90", say.
   virtual std::string description() = 0;
+  /// 80 for sm_80, say; 0 where kernels need not ask (cpu, simt).
+  virtual int architecture() { return 0; }
   virtual void copy_to_device(void* target, const void* source, std::size_t bytes, Stream stream) = 0;
   virtual void copy_to_host(void* target, const void* source, std::size_t bytes, Stream stream) = 0;
   virtual void copy_on_device(void* target, const void* source, std::size_t bytes, Stream stream) = 0;

@@ -20,8 +20,8 @@ struct GemmEpilogue {
 /// Matrices are row-major with leading dimensions (elements from a row to the next): A is (m,k) with lda >=
 /// k, or (k,m) with lda >= m when transpose_a; B is (k,n) with ldb >= n, or (n,k) with ldb >= k when
 /// transpose_b; C is (m,n) with ldc >= n. m, n, k >= 0; k = 0 gives activation(beta C + bias). C must not
-/// overlap A, B or the bias. A NaN or infinity travels as in the sum itself; with beta = 0 the old C is never
-/// read.
+/// overlap A, B or the bias. A NaN or infinity travels as in the sum itself (on tensor cores an infinity may
+/// become NaN); with beta = 0 the old C is never read.
 template <typename T>
 struct Gemm {
   /// C = activation(op(A) op(B) + beta C + bias)

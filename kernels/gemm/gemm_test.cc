@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/device/device.h"
 #include "tensor/parallel.h"
 #include "tests/harness/kernel_test.h"
 
@@ -22,30 +23,47 @@ struct Case {
   int64_t slack = 0;  // added to each leading dimension
 };
 
-// Empty sums and outputs; one row or column; below, at and above register tiles (14 x 32, 6 x 16, 8 lanes),
-// the depth of a cache block (256) and its rows (224) and columns (256); rows 512 floats apart, which are
-// copied.
+/// Both transposes of both operands, with and without the epilogue; leading dimensions slack_unit * variant
+/// beyond the size.
+void add_variants(std::vector<Case>& all, int64_t m, int64_t n, int64_t k, int64_t slack_unit) {
+  for (int variant = 0; variant < 4; ++variant) {
+    Case c{m, n, k};
+    c.transpose_a = (variant & 1) != 0;
+    c.transpose_b = (variant & 2) != 0;
+    c.beta = variant == 1 ? 1.0F : variant == 2 ? 2.0F : 0.0F;
+    c.with_bias = variant >= 2;
+    c.activation = variant == 3 ? GemmActivation::relu : GemmActivation::none;
+    c.slack = slack_unit * variant;
+    all.push_back(c);
+  }
+}
+
+// Empty sums and outputs; one row or column; below, at and above the CPU's register tiles (14 x 32, 6 x 16, 8
+// lanes), the depth of its cache block (256), its rows (224) and columns (256). The GPU's tiles are 128 x 64,
+// its steps 16 or 32 terms, and sums of 256 terms or more are split: several tiles, steps and splits, each
+// with and without a rest, in whole vectors (the last three) and without.
 std::vector<Case> cases() {
   std::vector<Case> all;
-  const int64_t sizes[][3] = {{1, 1, 1},    {0, 3, 2},    {3, 0, 2},     {5, 7, 0},      {1, 40, 33},
-                              {2, 65, 17},  {3, 5, 300},  {40, 1, 33},   {65, 3, 17},    {4, 33, 5},
-                              {6, 16, 8},   {14, 32, 16}, {15, 31, 15},  {13, 100, 257}, {29, 47, 3},
-                              {225, 33, 9}, {7, 300, 4},  {33, 70, 512}, {230, 270, 258}};
-  for (const auto& s : sizes) {
-    for (int variant = 0; variant < 4; ++variant) {
-      Case c{s[0], s[1], s[2]};
-      c.transpose_a = (variant & 1) != 0;
-      c.transpose_b = (variant & 2) != 0;
-      c.beta = variant == 1 ? 1.0F : variant == 2 ? 2.0F : 0.0F;
-      c.with_bias = variant >= 2;
-      c.activation = variant == 3 ? GemmActivation::relu : GemmActivation::none;
-      c.slack = variant;
-      all.push_back(c);
-    }
-  }
+  const int64_t sizes[][3] = {{1, 1, 1},    {0, 3, 2},     {3, 0, 2},    {5, 7, 0},   {1, 40, 33},
+                              {2, 65, 17},  {3, 5, 300},   {40, 1, 33},  {65, 3, 17}, {4, 33, 5},
+                              {6, 16, 8},   {14, 32, 16},  {15, 31, 15}, {29, 47, 3}, {7, 300, 4},
+                              {225, 33, 9}, {13, 100, 257}};
+  for (const auto& s : sizes) add_variants(all, s[0], s[1], s[2], 1);
+  add_variants(all, 132, 68, 52, 4);
+  add_variants(all, 12, 72, 260, 4);
+  add_variants(all, 128, 64, 32, 8);
   all.push_back({20, 70, 30, false, true, 0.5F, true, GemmActivation::tanh, 3});
+  all.push_back({20, 72, 32, false, true, 0.5F, true, GemmActivation::tanh, 4});
   all.push_back({1, 70, 30, false, true, 0.5F, true, GemmActivation::tanh, 3});
   all.push_back({70, 2, 30, false, false, 0.5F, true, GemmActivation::tanh, 3});
+  return all;
+}
+
+// Rows 512 floats apart, which the CPU copies; several of its cache blocks in each direction.
+std::vector<Case> large_cases() {
+  std::vector<Case> all;
+  add_variants(all, 33, 70, 512, 1);
+  add_variants(all, 230, 270, 258, 1);
   return all;
 }
 
@@ -80,14 +98,13 @@ Operands operands_of(const Case& c, const Values& values) {
   return o;
 }
 
-std::vector<float> product(const Case& c, const Operands& o, Device device) {
+std::vector<float> product(const Case& c, const Operands& o, Device device, const Gemm<float>& table) {
   Buffer<float> a(o.a, device);
   Buffer<float> b(o.b, device);
   Buffer<float> out(o.c, device);
   Buffer<float> bias(o.bias, device);
-  gemm<float>(device).multiply(c.transpose_a, c.transpose_b, c.m, c.n, c.k, a.data(), o.lda, b.data(), o.ldb,
-                               c.beta, out.data(), o.ldc, {c.with_bias ? bias.data() : nullptr, c.activation},
-                               nullptr);
+  table.multiply(c.transpose_a, c.transpose_b, c.m, c.n, c.k, a.data(), o.lda, b.data(), o.ldb, c.beta,
+                 out.data(), o.ldc, {c.with_bias ? bias.data() : nullptr, c.activation}, nullptr);
   return out.host();
 }
 
@@ -113,32 +130,83 @@ std::vector<double> reference(const Case& c, const Operands& o, bool magnitudes 
   return out;
 }
 
-class GemmTest : public testing::KernelTest {};
+class GemmTest : public testing::KernelTest {
+ protected:
+  void SetUp() override {
+    KernelTest::SetUp();
+    const std::string& version = GetParam().version;
+    const bool tensor_cores = version == "tf32" || version == "tf32x3" || version == "bf16";
+    if (!IsSkipped() && device() == Device::cuda && tensor_cores &&
+        device_runtime(device()).architecture() < 80)
+      GTEST_SKIP() << "tensor cores for " << version << " need sm_80";
+  }
+
+  std::vector<float> product(const Case& c, const Operands& o) const {
+    return mt::product(c, o, device(), version_of(gemm<float>(device())));
+  }
+
+  void expect_exact(const std::vector<Case>& wanted) const {
+    for (const Case& c : wanted) {
+      if (c.activation == GemmActivation::tanh) continue;
+      const Operands o =
+          operands_of(c, [](int64_t n, uint64_t seed) { return testing::integer_values(n, seed, 8); });
+      const auto want = reference(c, o);
+      // Includes the slack between rows, which must stay as it was.
+      testing::expect_same_bits(product(c, o), std::vector<float>(want.begin(), want.end()), name_of_case(c));
+    }
+  }
+
+  void expect_rounding(const std::vector<Case>& wanted) const {
+    for (const Case& c : wanted) {
+      const Operands o =
+          operands_of(c, [](int64_t n, uint64_t seed) { return testing::uniform_values(n, seed); });
+      const auto magnitudes = reference(c, o, true);
+      testing::expect_within(
+          product(c, o), reference(c, o), [&](std::size_t i) { return relative_bound(c) * magnitudes[i]; },
+          name_of_case(c));
+    }
+  }
+
+  /// The bound of an element's error over the sum of its absolute terms (gemm.md).
+  double relative_bound(const Case& c) const {
+    const double u = testing::kRoundoff;
+    const double k = static_cast<double>(c.k);
+    const double tanh_ulps = c.activation == GemmActivation::tanh ? 8 : 0;
+    const std::string& version = GetParam().version;
+    const auto gamma = [&](double roundoffs) { return roundoffs * u / (1 - roundoffs * u); };
+    if (version == "tf32") return 0x1p-10 + 0x1p-22 + gamma(2 * k + 5 + tanh_ulps);
+    if (version == "bf16") return 0x1p-7 + 0x1p-16 + gamma(2 * k + 5 + tanh_ulps);
+    if (version == "tf32x3") return gamma(6 * k + 16 + tanh_ulps);
+    return gamma(k + 3 + tanh_ulps);
+  }
+};
 
 TEST_P(GemmTest, ExactForSmallIntegers) {
-  for (const Case& c : cases()) {
-    if (c.activation == GemmActivation::tanh) continue;
-    const Operands o =
-        operands_of(c, [](int64_t n, uint64_t seed) { return testing::integer_values(n, seed, 8); });
-    const auto want = reference(c, o);
-    // Includes the slack between rows, which must stay as it was.
-    testing::expect_same_bits(product(c, o, device()), std::vector<float>(want.begin(), want.end()),
-                              name_of_case(c));
-  }
+  expect_exact(cases());
+}
+TEST_P(GemmTest, ExactForSmallIntegersInLargeShapes) {
+  if (skips_large_case()) return;
+  expect_exact(large_cases());
 }
 
 TEST_P(GemmTest, WithinTheRoundingOfASumOfKTerms) {
-  for (const Case& c : cases()) {
-    const Operands o =
-        operands_of(c, [](int64_t n, uint64_t seed) { return testing::uniform_values(n, seed); });
-    const auto want = reference(c, o);
-    const auto magnitudes = reference(c, o, true);
-    // gemm.md: gamma_(k+3) times the sum of absolute terms, and 4 ulp (8 roundoffs) of the tanh.
-    const double roundoffs = static_cast<double>(c.k) + 3 + (c.activation == GemmActivation::tanh ? 8 : 0);
-    const double gamma = testing::kRoundoff * roundoffs / (1 - testing::kRoundoff * roundoffs);
-    testing::expect_within(
-        product(c, o, device()), want, [&](std::size_t i) { return gamma * magnitudes[i]; }, name_of_case(c));
-  }
+  expect_rounding(cases());
+}
+TEST_P(GemmTest, WithinTheRoundingOfASumOfKTermsInLargeShapes) {
+  if (skips_large_case()) return;
+  expect_rounding(large_cases());
+}
+
+// A version that computes in another precision than it says would pass the bounds above.
+TEST_P(GemmTest, RoundsItsInputsAsItsNameSays) {
+  const std::string& version = GetParam().version;
+  const Case c{1, 1, 1};
+  const float beyond_tf32 = 1 + 0x1p-12F;
+  const float beyond_bf16 = 1 + 0x1p-9F;
+  const float got = product(c, {1, 1, 1, {beyond_tf32}, {1.0F}, {0.0F}, {0.0F}})[0];
+  EXPECT_EQ(got, version == "tf32" || version == "bf16" ? 1.0F : beyond_tf32);
+  EXPECT_EQ(product(c, {1, 1, 1, {beyond_bf16}, {1.0F}, {0.0F}, {0.0F}})[0],
+            version == "bf16" ? 1.0F : beyond_bf16);
 }
 
 TEST_P(GemmTest, ZeroBetaNeverReadsTheOldResult) {
@@ -148,8 +216,7 @@ TEST_P(GemmTest, ZeroBetaNeverReadsTheOldResult) {
       Operands o =
           operands_of(c, [](int64_t n, uint64_t seed) { return testing::integer_values(n, seed, 3); });
       std::fill(o.c.begin(), o.c.end(), NAN);
-      for (const float value : product(c, o, device()))
-        ASSERT_FALSE(std::isnan(value)) << "k = " << k << ", m = " << m;
+      for (const float value : product(c, o)) ASSERT_FALSE(std::isnan(value)) << "k = " << k << ", m = " << m;
     }
   }
 }
@@ -159,7 +226,7 @@ TEST_P(GemmTest, NanStaysInItsRowAndPassesRelu) {
   c.activation = GemmActivation::relu;
   Operands o = operands_of(c, [](int64_t n, uint64_t seed) { return testing::uniform_values(n, seed); });
   o.a[static_cast<std::size_t>(7 * o.lda + 3)] = NAN;
-  const auto out = product(c, o, device());
+  const auto out = product(c, o);
   for (std::size_t i = 0; i < out.size(); ++i) EXPECT_EQ(std::isnan(out[i]), i / 40 == 7) << i;
 }
 
@@ -173,7 +240,7 @@ TEST_P(GemmTest, SameBitsForAnyNumberOfThreads) {
     std::vector<std::vector<float>> results;
     for (const int threads : {1, 2, 3}) {
       set_thread_count(threads);
-      results.push_back(product(c, o, device()));
+      results.push_back(product(c, o));
     }
     testing::expect_same_bits(results[0], results[1], name_of_case(c) + ", 1 and 2 threads");
     testing::expect_same_bits(results[0], results[2], name_of_case(c) + ", 1 and 3 threads");

@@ -1,0 +1,16 @@
+// Matrix products in float arithmetic alone: the version "fp32", for any GPU.
+
+#include "kernels/gemm/gemm_versions.cuh"
+#include "kernels/gemm/multiply.cuh"
+#include "kernels/gemm/plain_engine.cuh"
+
+namespace mt::MT_BACKEND {
+
+void multiply_fp32(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a,
+                   int64_t lda, const float* b, int64_t ldb, float beta, float* c, int64_t ldc,
+                   const GemmEpilogue<float>& epilogue, Stream stream) {
+  multiply_with<PlainEngines>(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta, c, ldc, epilogue,
+                              stream);
+}
+
+}  // namespace mt::MT_BACKEND
