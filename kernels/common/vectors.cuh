@@ -13,6 +13,12 @@ bool aligned_to_vectors(Pointers... pointers) {
   return ((reinterpret_cast<std::uintptr_t>(pointers) % sizeof(float4) == 0) && ...);
 }
 
+/// kCount neighbouring floats (1, 2 or 4), moved in one access.
+template <int kCount>
+struct alignas(kCount * sizeof(float)) FloatGroup {
+  float value[kCount];
+};
+
 /// x[i … i+4), and `other` from x[n) on. `vectors`: x + i is a multiple of 16 bytes.
 __device__ inline float4 load_four(const float* x, int64_t i, int64_t n, bool vectors, float other = 0) {
   if (vectors && i + 4 <= n) return simt::load_vector<float4>(x + i);

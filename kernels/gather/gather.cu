@@ -74,12 +74,7 @@ void scatter_add_naive(const float* y, const int64_t* indices, float* x, int64_t
 }
 
 // ---- 2. Fast gather: kWidth neighbouring elements per thread
-
-/// A row's kWidth columns of a thread: 4 where columns is a multiple of 4 and all arrays are aligned.
-template <int kWidth>
-struct alignas(kWidth * sizeof(float)) Columns {
-  float value[kWidth];
-};
+// 4 where columns is a multiple of 4 and all arrays are aligned, else 1.
 
 /// Index: int64_t, or uint32_t (whose division is a quarter of the work) where it holds count · groups.
 template <int kWidth, typename Index>
@@ -91,7 +86,7 @@ __global__ void gather_groups(
     const Index row = static_cast<Index>(i) / groups;
     const Index group = static_cast<Index>(i) % groups;
     const int64_t from = simt::ldg(indices + row) * static_cast<int64_t>(groups) + group;
-    simt::store_vector(y + i * kWidth, simt::load_vector<Columns<kWidth>>(x + from * kWidth));
+    simt::store_vector(y + i * kWidth, simt::load_vector<FloatGroup<kWidth>>(x + from * kWidth));
   }
 }
 
@@ -162,9 +157,9 @@ __global__ void scatter_owned(const float* y, const int64_t* indices, float* x, 
     if (c < columns) {
       for (int h = 0; h < place.all;) {  // runs of one target stay in registers
         const int64_t row = hits[h].target;
-        auto sum = simt::load_vector<Columns<kWidth>>(x + row * columns + c);
+        auto sum = simt::load_vector<FloatGroup<kWidth>>(x + row * columns + c);
         for (; h < place.all && hits[h].target == row; ++h) {
-          const auto term = simt::load_vector<Columns<kWidth>>(y + hits[h].source * columns + c);
+          const auto term = simt::load_vector<FloatGroup<kWidth>>(y + hits[h].source * columns + c);
 #pragma unroll
           for (int w = 0; w < kWidth; ++w) sum.value[w] += term.value[w];
         }

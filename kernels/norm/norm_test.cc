@@ -27,13 +27,14 @@ struct Case {
 };
 
 // One pixel; below, at and above 16 lanes and 64 channels; below and above 64-pixel blocks; several shards of
-// 8 images; empty.
+// 8 images; empty. On a GPU: strips of 32, 64 and 128 channels, segments of 128 and 256 pixels, each passed.
 constexpr Case kCases[] = {
     {1, 1, 1, 0, true, true, true},        {2, 9, 3, 0, false, false, false},
     {3, 64, 16, 1000, true, false, true},  {2, 65, 17, -5, true, true, true},
     {1, 200, 64, 1000, false, true, true}, {2, 130, 80, 0, true, true, false},
     {19, 5, 5, 3, true, true, true},       {0, 4, 8, 0, true, true, true},
-    {1, 49, 130, 0, false, false, true},
+    {1, 49, 130, 0, false, false, true},   {2, 275, 68, 7, true, true, true},
+    {9, 260, 4, -3, true, false, true},    {1, 137, 6, 50, true, true, false},
 };
 
 template <typename T>
@@ -68,9 +69,8 @@ enum class Mode { instance, batch_train, batch_eval };
 // Forward and backward; the ReLU's mask comes from `mask_y` when given, so that float and double take the
 // same branch.
 template <typename T>
-Results<T> run(Mode mode, const Case& k, const Inputs& in, Device device,
+Results<T> run(const Norm<T>& table, Mode mode, const Case& k, const Inputs& in, Device device,
                const std::vector<T>* mask_y = nullptr) {
-  const Norm<T>& table = norm<T>(device);
   const int64_t elements = k.n * k.pixels * k.c;
   const int64_t statistics = mode == Mode::instance ? k.n * k.c : k.c;
   const T eps = static_cast<T>(static_cast<float>(kEps));
@@ -176,16 +176,19 @@ class Bounds {
   double mean_;
 };
 
-class NormTest : public testing::KernelTest {};
+class NormTest : public testing::KernelTest {
+ protected:
+  const Norm<float>& op() const { return version_of(norm<float>(device())); }
+};
 
-void compare(Mode mode, const Case& k, Device device) {
+void compare(const Norm<float>& op, Mode mode, const Case& k, Device device) {
   SCOPED_TRACE(::testing::Message() << "mode " << static_cast<int>(mode) << " n " << k.n << " pixels "
                                     << k.pixels << " c " << k.c);
   const Inputs in(k);
   if (mode != Mode::instance && k.n * k.pixels < 2) return;  // no unbiased variance
-  const Results<float> got = run<float>(mode, k, in, device);
+  const Results<float> got = run<float>(op, mode, k, in, device);
   const auto mask = widened(got.y);
-  const Results<double> want = run<double>(mode, k, in, Device::cpu, &mask);
+  const Results<double> want = run<double>(norm<double>(Device::cpu), mode, k, in, Device::cpu, &mask);
   const Bounds bound(mode, k, in, want);
   testing::expect_within(
       got.y, want.y, [&](std::size_t i) { return bound.y(i); }, "y");
@@ -216,15 +219,15 @@ void compare(Mode mode, const Case& k, Device device) {
 }
 
 TEST_P(NormTest, InstanceAgreesWithReference) {
-  for (const Case& k : kCases) compare(Mode::instance, k, device());
+  for (const Case& k : kCases) compare(op(), Mode::instance, k, device());
 }
 
 TEST_P(NormTest, BatchTrainAgreesWithReference) {
-  for (const Case& k : kCases) compare(Mode::batch_train, k, device());
+  for (const Case& k : kCases) compare(op(), Mode::batch_train, k, device());
 }
 
 TEST_P(NormTest, BatchEvalAgreesWithReference) {
-  for (const Case& k : kCases) compare(Mode::batch_eval, k, device());
+  for (const Case& k : kCases) compare(op(), Mode::batch_eval, k, device());
 }
 
 // The first 64 pixels, which give the pivot, are 10^4 away from the others: a shifted single pass would lose
@@ -233,8 +236,8 @@ TEST_P(NormTest, VarianceSurvivesAnUnluckyPivot) {
   const Case k{1, 4096, 16, 0, false, false, false};
   Inputs in(k);
   for (std::size_t i = 0; i < 64 * 16; ++i) in.x[i] += 1e4F;
-  const auto got = run<float>(Mode::instance, k, in, device());
-  const auto want = run<double>(Mode::instance, k, in, Device::cpu);
+  const auto got = run<float>(op(), Mode::instance, k, in, device());
+  const auto want = run<double>(norm<double>(Device::cpu), Mode::instance, k, in, Device::cpu);
   // norm.md with K = 64 + 64 and the group's own deviation of 1e4 · √(64 · 4032) / 4096 as scale.
   testing::expect_relative(got.inv_std, want.inv_std, 2 * 128 + 16, "inv_std");
 }
@@ -242,8 +245,8 @@ TEST_P(NormTest, VarianceSurvivesAnUnluckyPivot) {
 TEST_P(NormTest, ConstantGroupIsZeroAndNanStaysInItsGroup) {
   Buffer<float> x({7, 1, 7, NAN, 7, 2, /* second image */ 1, 1, 2, 2, 3, 3}, device());  // (2,3,2)
   Buffer<float> y(12, device()), mean(4, device()), inv_std(4, device());
-  norm<float>(device()).instance_forward(x.data(), nullptr, nullptr, nullptr, true, y.data(), mean.data(),
-                                         inv_std.data(), 2, 3, 2, 1e-5F, nullptr);
+  op().instance_forward(x.data(), nullptr, nullptr, nullptr, true, y.data(), mean.data(), inv_std.data(), 2,
+                        3, 2, 1e-5F, nullptr);
   const auto out = y.host();
   for (const std::size_t i : {0U, 2U, 4U}) EXPECT_EQ(out[i], 0.0F);
   for (const std::size_t i : {1U, 3U, 5U}) EXPECT_TRUE(std::isnan(out[i])) << i;
@@ -253,17 +256,65 @@ TEST_P(NormTest, ConstantGroupIsZeroAndNanStaysInItsGroup) {
 TEST_P(NormTest, WorksInPlaceAndWithoutOptionalOutputs) {
   const Case k{2, 33, 20, 0, true, true, true};
   const Inputs in(k);
-  const auto want = run<float>(Mode::instance, k, in, device());
+  const auto want = run<float>(op(), Mode::instance, k, in, device());
   Buffer<float> x(in.x, device()), y(in.residual, device()), dy(in.dy, device()), gamma(in.gamma, device());
   Buffer<float> beta(in.beta, device()), mean(40, device()), inv_std(40, device());
-  norm<float>(device()).instance_forward(x.data(), gamma.data(), beta.data(), y.data(), true, y.data(),
-                                         mean.data(), inv_std.data(), 2, 33, 20, static_cast<float>(kEps),
-                                         nullptr);
+  op().instance_forward(x.data(), gamma.data(), beta.data(), y.data(), true, y.data(), mean.data(),
+                        inv_std.data(), 2, 33, 20, static_cast<float>(kEps), nullptr);
   testing::expect_same_bits(y.host(), want.y, "y written over the residual");
-  norm<float>(device()).instance_backward(x.data(), y.data(), dy.data(), gamma.data(), mean.data(),
-                                          inv_std.data(), true, dy.data(), nullptr, nullptr, nullptr, 2, 33,
-                                          20, nullptr);
+  op().instance_backward(x.data(), y.data(), dy.data(), gamma.data(), mean.data(), inv_std.data(), true,
+                         dy.data(), nullptr, nullptr, nullptr, 2, 33, 20, nullptr);
   testing::expect_same_bits(dy.host(), want.dx, "dx written over dy");
+}
+
+TEST_P(NormTest, SameBitsInEveryOrderOfThreadsAndBlocks) {
+  const Case k{3, 150, 68, 3, true, true, true};
+  const Inputs in(k);
+  for (const Mode mode : {Mode::instance, Mode::batch_train, Mode::batch_eval}) {
+    simt_machine::set_schedule(GetParam().schedule);
+    const auto here = run<float>(op(), mode, k, in, device());
+    simt_machine::set_schedule({});  // ascending; means nothing to other devices
+    const auto ascending = run<float>(op(), mode, k, in, device());
+    testing::expect_same_bits(here.y, ascending.y, "y");
+    testing::expect_same_bits(here.dx, ascending.dx, "dx");
+    testing::expect_same_bits(here.dgamma, ascending.dgamma, "dgamma");
+    testing::expect_same_bits(here.dbeta, ascending.dbeta, "dbeta");
+    testing::expect_same_bits(here.running_var, ascending.running_var, "running_var");
+  }
+}
+
+// Addresses that are no multiple of 16 bytes take other paths.
+TEST_P(NormTest, AnyAlignment) {
+  const Case k{2, 33, 8, 3, true, true, true};
+  const Inputs in(k);
+  const auto want = run<float>(op(), Mode::instance, k, in, device());
+  const auto mask = widened(want.y);
+  const auto reference = run<double>(norm<double>(Device::cpu), Mode::instance, k, in, Device::cpu, &mask);
+  const Bounds bound(Mode::instance, k, in, reference);
+  std::vector<float> shifted(1, 0.0F);
+  shifted.insert(shifted.end(), in.x.begin(), in.x.end());
+  Buffer<float> x(shifted, device()), residual(in.residual, device()), gamma(in.gamma, device());
+  Buffer<float> beta(in.beta, device()), y(528, device()), mean(16, device()), inv_std(16, device());
+  Buffer<float> dy(in.dy, device()), dx(528, device());
+  op().instance_forward(x.data() + 1, gamma.data(), beta.data(), residual.data(), true, y.data(), mean.data(),
+                        inv_std.data(), 2, 33, 8, static_cast<float>(kEps), nullptr);
+  testing::expect_within(
+      y.host(), reference.y, [&](std::size_t i) { return bound.y(i); }, "y");
+  op().instance_backward(x.data() + 1, y.data(), dy.data(), gamma.data(), mean.data(), inv_std.data(), true,
+                         dx.data(), nullptr, nullptr, nullptr, 2, 33, 8, nullptr);
+  testing::expect_within(
+      dx.host(), reference.dx, [&](std::size_t i) { return bound.dx(i); }, "dx");
+}
+
+TEST_P(NormTest, FrozenBackwardWithoutParametersIsAScaledMask) {
+  const Case k{1, 20, 4, 0, true, false, true};
+  const Inputs in(k);
+  const auto want = run<float>(op(), Mode::batch_eval, k, in, device());
+  Buffer<float> x(in.x, device()), y(want.y, device()), dy(in.dy, device()), gamma(in.gamma, device());
+  Buffer<float> mean(in.running_mean, device()), var(in.running_var, device()), dx(80, device());
+  op().batch_backward_eval(x.data(), y.data(), dy.data(), gamma.data(), mean.data(), var.data(), true,
+                           dx.data(), nullptr, nullptr, nullptr, 1, 20, 4, static_cast<float>(kEps), nullptr);
+  testing::expect_same_bits(dx.host(), want.dx, "dx");
 }
 
 TEST_P(NormTest, SameBitsForAnyNumberOfThreads) {
@@ -272,7 +323,7 @@ TEST_P(NormTest, SameBitsForAnyNumberOfThreads) {
   const Inputs in(k);
   for (const Mode mode : {Mode::instance, Mode::batch_train, Mode::batch_eval}) {
     testing::expect_same_bits_for_any_threads([&] {
-      auto results = run<float>(mode, k, in, Device::cpu);
+      auto results = run<float>(norm<float>(Device::cpu), mode, k, in, Device::cpu);
       auto& all = results.y;
       for (const auto* part :
            {&results.dx, &results.dresidual, &results.dgamma, &results.dbeta, &results.running_var}) {
@@ -288,7 +339,7 @@ TEST(NormReferenceTest, BackwardIsTheGradient) {
     for (const bool relu : {false, true}) {
       const Case k{3, 5, 2, 0, true, true, relu};
       Inputs in(k);
-      const auto at = run<double>(mode, k, in, Device::cpu);
+      const auto at = run<double>(norm<double>(Device::cpu), mode, k, in, Device::cpu);
       for (const double y : at.y) ASSERT_TRUE(!relu || y == 0 || y > 1e-3) << "a kink within the step";
       const auto weights = widened(in.dy);
       const Norm<double>& table = norm<double>(Device::cpu);
