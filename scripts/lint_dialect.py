@@ -29,11 +29,18 @@ FORBIDDEN = [
     (re.compile(r"\b__activemask\b"), "a mask that is known, not __activemask(): its value depends on the schedule"),
     (re.compile(r"\batomic(Add|Sub|Exch|Min|Max|Inc|Dec|CAS|And|Or|Xor)\w*\s*\("), "a simt::atomic_ wrapper (integers only)"),
     (re.compile(r"\b__ldg\b"), "simt::ldg(pointer) instead of __ldg"),
+    (re.compile(r"\b__(popc|clz|ffs|brev)(ll)?\s*\("), "simt::popcount, count_leading_zeros or find_first_set"),
+    (re.compile(r"\b__(float_as_u?int|u?int_as_float)\b"), "simt::bits_of or float_of"),
+    (re.compile(r"\b__f(add|sub|mul|div|maf)_r[nzud]\b"), "simt::add_rounded or multiply_rounded, or fmaf()"),
+    (re.compile(r"\b(nvcuda|wmma)\b|\bmma_sync\b"), "the fragments of kernels/device/fragment.h"),
+    (re.compile(r"\b(__nv_bfloat16|__half2?|__nv_bfloat162)\b"), "simt::bfloat16"),
+    (re.compile(r"\b__pipeline_\w+|\bmemcpy_async\b|\b__cvta_\w+"), "simt::copy_async, commit_async and wait_async"),
+    (re.compile(r"\b__threadfence\w*|\b__nanosleep\b"), "no block waits for another: the SIMT machine runs one after the other"),
     (re.compile(r"\bcooperative_groups\b"), "no cooperative groups: the SIMT machine does not run them"),
     (re.compile(r"\b__CUDA_ARCH__\b"), "variants are chosen on the host; __CUDA_ARCH__ stands inside wrappers only"),
     (re.compile(r"\basm\b"), "PTX stands behind a wrapper of the device layer"),
 ]
-BARRIER = re.compile(r"\bsync_threads\s*\(|\b(sync_warp|shuffle\w*|ballot|any|all)\s*\(\s*simt::kFullMask")
+BARRIER = re.compile(r"\b(sync_threads|load_fragment|load_accumulator|store_accumulator|multiply_accumulate)\s*\(|\b(sync_warp|shuffle\w*|ballot|any|all)\s*\(\s*simt::kFullMask")
 SET = ["{op}.md", "{op}.h", "{op}_cpu.cc", "{op}_ref.cc", "{op}_test.cc", "{op}_bench.cc"]
 
 
@@ -201,6 +208,15 @@ FAULTS = [  # (file, text with its fault, line of the fault, a word of the messa
     ("kernels/op/op.cu", KERNEL.replace("simt::sync_threads()", "__syncthreads()"), 6, "sync_threads"),
     ("kernels/op/op.cu", KERNEL.replace("x[threadIdx.x] = part[0]", "x[0] = __shfl_xor_sync(~0U, 1, 1)"), 8, "warp operation"),
     ("kernels/op/op.cu", KERNEL.replace("x[threadIdx.x] = part[0]", "atomicAdd(x, 1)"), 8, "simt::atomic_"),
+    ("kernels/op/op.cu", KERNEL.replace("x[threadIdx.x] = part[0]", "x[0] = __popc(3)"), 8, "popcount"),
+    ("kernels/op/op.cu", KERNEL.replace("x[threadIdx.x] = part[0]", "x[0] = __uint_as_float(3)"), 8, "float_of"),
+    ("kernels/op/op.cu", KERNEL.replace("x[threadIdx.x] = part[0]", "x[0] = __fmul_rn(3, 4)"), 8, "multiply_rounded"),
+    ("kernels/op/op.cu", KERNEL.replace("x[threadIdx.x] = part[0]", "nvcuda::wmma::fill_fragment(c, 0)"), 8, "fragment.h"),
+    ("kernels/op/op.cu", KERNEL.replace("x[threadIdx.x] = part[0]", "__nv_bfloat16 b"), 8, "simt::bfloat16"),
+    ("kernels/op/op.cu", KERNEL.replace("x[threadIdx.x] = part[0]", "__pipeline_commit()"), 8, "copy_async"),
+    ("kernels/op/op.cu", KERNEL.replace("x[threadIdx.x] = part[0]", "__threadfence()"), 8, "no block waits"),
+    ("kernels/op/op.cu", KERNEL.replace("simt::sync_threads()", "simt::multiply_accumulate(c, a, b)")
+     .replace("if (mine) part", "if (!mine) return;\n  part"), 5, "return before a barrier"),
     ("kernels/op/op.cu", KERNEL.replace("if (mine) part", "if (!mine) return;\n  part"), 5, "return before a barrier"),
     ("kernels/op/op.cu", KERNEL + "__device__ void wait() { simt::sync_threads(); }\n"
      "__global__ void g(int n) {\n  if (n > 3) { return; }\n  wait();\n}\n", 12, "return before a barrier"),

@@ -3,6 +3,7 @@
 
 #include <cuda_runtime.h>
 
+#include <atomic>
 #include <cstdint>
 #include <type_traits>
 
@@ -28,10 +29,13 @@ void launch(Extent grid, Extent block, int64_t shared_bytes, Stream stream, Args
   const auto size = [](Extent e) {
     return dim3(static_cast<unsigned>(e.x), static_cast<unsigned>(e.y), static_cast<unsigned>(e.z));
   };
-  if (shared_bytes > kMaxStaticSharedBytes) {
+  // Static and dynamic shared memory together may pass 48 KiB only with the kernel's leave.
+  static std::atomic<int64_t> granted{0};
+  if (shared_bytes > granted) {
     const cudaError_t status = cudaFuncSetAttribute(kKernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                                     static_cast<int>(shared_bytes));
     if (status != cudaSuccess) fail_launch(config, cudaGetErrorString(status));
+    granted = shared_bytes;
   }
   kKernel<<<size(grid), size(block), static_cast<std::size_t>(shared_bytes),
             reinterpret_cast<cudaStream_t>(stream)>>>(args...);

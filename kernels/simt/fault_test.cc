@@ -189,6 +189,20 @@ TEST(SimtFaultTest, StaticSharedMemoryIsLimited) {
   EXPECT_EQ(error_of([] { launch<large_static_array<12 * 1024>>(1, 32, 0, nullptr); }), "");
 }
 
+TEST(SimtFaultTest, StaticAndDynamicSharedMemoryAreLimitedTogether) {
+  const auto run = [](int64_t dynamic) {
+    return error_of([&] { launch<large_static_array<1024>>(1, 32, dynamic, nullptr); });
+  };
+  for (const int sm : {75, 80, 86, 90, 100}) {
+    simt_machine::set_architecture(sm);
+    const int64_t rest = simt_machine::shared_bytes_limit(sm) - 4096;
+    EXPECT_EQ(run(rest), "");
+    expect_contains(run(rest + 1), {"large_static_array<1024>", "4096 bytes of static and",
+                                    "sm_" + std::to_string(sm) + " gives a block"});
+  }
+  simt_machine::set_architecture(75);
+}
+
 __global__ void copy_four(const float* in, float* out, int offset) {
   simt::store_vector(out, simt::load_vector<float4>(in + offset));
 }

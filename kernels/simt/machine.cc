@@ -436,6 +436,12 @@ void* Machine::static_shared(const void* tag, std::size_t bytes, unsigned char p
     fault(where, fmt::format("{} bytes of static shared memory; a block may have {}", static_bytes_,
                              kMaxStaticSharedBytes));
   }
+  const int64_t limit = shared_bytes_limit(architecture);
+  if (static_cast<int64_t>(static_bytes_) + config_->shared_bytes > limit) {
+    fault(where,
+          fmt::format("{} bytes of static and {} of dynamic shared memory; sm_{} gives a block {} in all",
+                      static_bytes_, config_->shared_bytes, architecture, limit));
+  }
   shared_.push_back({tag, bytes, poisoned(bytes, poison)});
   return shared_.back().memory.get();
 }
