@@ -14,7 +14,7 @@ ASAN_PROGRAMS ?=
 # Orders of threads and blocks in which that pass runs every kernel on the SIMT machine: all 14, or 3 when empty.
 SIMT_SCHEDULES ?= all
 
-.PHONY: all setup demo test verify verify-asan verify-tsan verify-race kernel-table bench gpu-report format format-check lint clean
+.PHONY: all setup demo test verify verify-asan verify-tsan verify-race verify-devices kernel-table bench gpu-report format format-check lint clean
 
 all: setup $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet $(addprefix train/,$(PROGRAMS))
@@ -35,7 +35,7 @@ test: all
 	@python3 tests/run_tests.py $(BUILD)
 
 # The slow evidence. Each pass has its own build folder.
-verify: verify-asan verify-tsan verify-race
+verify: verify-asan verify-tsan verify-race verify-devices
 
 verify-asan: setup
 	@[ -e build-asan/build.ninja ] || meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 >/dev/null
@@ -48,6 +48,11 @@ verify-tsan:
 	@[ -e build-tsan/build.ninja ] || CC=clang CXX=clang++ meson setup build-tsan -Db_sanitize=thread -Db_lundef=false -Doptimization=1 >/dev/null
 	@ninja -C build-tsan --quiet
 	@scripts/with_archer.sh python3 tests/run_tests.py build-tsan
+
+# --preset tiny as it is, every stage on the SIMT machine beside the cpu from the same files.
+verify-devices: all
+	@ninja -C $(BUILD) --quiet tests/end_to_end_test
+	@MICROTOME_SIMT_LARGE=1 $(BUILD)/tests/end_to_end_test --gtest_filter='Devices.*OnTheWholeTinyPreset'
 
 # Data races between CUDA threads; RACE_CHECK='--operations softmax' or '--only kernels' narrows it.
 RACE_CHECK ?=

@@ -77,9 +77,9 @@ class CpuAllocator final : public Allocator {
   };
 
   [[noreturn]] void refuse(std::size_t bytes) const {
-    throw OutOfMemory(
-        fmt::format("out of memory: {:.1f} MiB asked for with {:.1f} MiB in use; use smaller batches or bags",
-                    static_cast<double>(bytes) / 0x1p20, static_cast<double>(live_.load()) / 0x1p20));
+    throw OutOfMemory(fmt::format("out of memory: {:.1f} MiB asked for with {:.1f} MiB in use",
+                                  static_cast<double>(bytes) / 0x1p20,
+                                  static_cast<double>(live_.load()) / 0x1p20));
   }
 
   static constexpr std::size_t kCachedFrom = std::size_t{1} << 16;

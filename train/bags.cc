@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "autograd/arithmetic.h"
 #include "tensor/check.h"
 #include "tensor/parallel.h"
 #include "train/features.h"
@@ -42,8 +43,9 @@ fs::path feature_file(const fs::path& folder, const std::string& id) {
   return found;
 }
 
-Bags::Bags(const Dataset& dataset, std::filesystem::path folder, bool own, std::size_t cache_bytes)
-    : dataset_(dataset), folder_(std::move(folder)), own_(own), cache_limit_(cache_bytes) {}
+Bags::Bags(const Dataset& dataset, std::filesystem::path folder, bool own, Device device,
+           std::size_t cache_bytes)
+    : dataset_(dataset), folder_(std::move(folder)), own_(own), device_(device), cache_limit_(cache_bytes) {}
 
 Tensor Bags::load(std::size_t slide) const {
   const auto path = feature_file(folder_, dataset_.slides[slide].id);
@@ -67,7 +69,7 @@ Tensor Bags::load(std::size_t slide) const {
 
 Tensor Bags::bag(std::size_t slide) {
   if (const auto found = cache_.find(slide); found != cache_.end()) return found->second;
-  Tensor features = load(slide);
+  Tensor features = moved_to(load(slide), device_);
   if (features.bytes() > cache_limit_) return features;
   cached_bytes_ += features.bytes();
   cache_[slide] = features;
@@ -90,7 +92,7 @@ FeatureCentring Bags::centring_of_training_slides() {
   int64_t count = 0;
   for (std::size_t s = 0; s < dataset_.slides.size(); ++s) {
     if (dataset_.slides[s].split != Split::train) continue;
-    const Tensor features = bag(s);  // (N,D)
+    const Tensor features = moved_to(bag(s), Device::cpu);  // (N,D)
     const int64_t width = features.dim(1);
     sum.resize(static_cast<std::size_t>(width));
     const float* x = features.data<float>();

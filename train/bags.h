@@ -15,7 +15,7 @@ namespace mt::train {
 
 /// Shift and scale of features before MIL: x → (x − mean) · factor, mean per dimension, one factor for all.
 struct FeatureCentring {
-  Tensor mean;  // (D)
+  Tensor mean;  // (D), on the cpu
   float factor = 1;
 };
 
@@ -24,8 +24,8 @@ struct FeatureCentring {
 class Bags {
  public:
   /// Feature files are `folder`/ID.h5 (also .pt, .csv when foreign). `own`: written by this program, read in
-  /// this process.
-  Bags(const Dataset& dataset, std::filesystem::path folder, bool own,
+  /// this process. Bags are given, and kept, on `device`.
+  Bags(const Dataset& dataset, std::filesystem::path folder, bool own, Device device = Device::cpu,
        std::size_t cache_bytes = std::size_t{1} << 30);
 
   /// (N,D)
@@ -36,11 +36,13 @@ class Bags {
   void set_centring(FeatureCentring centring);
 
  private:
+  /// On the cpu.
   Tensor load(std::size_t slide) const;
 
   const Dataset& dataset_;
   std::filesystem::path folder_;
   bool own_;
+  Device device_;
   std::size_t cache_limit_;
   std::size_t cached_bytes_ = 0;
   std::map<std::size_t, Tensor> cache_;

@@ -108,6 +108,10 @@ Config preset_config(const std::string& preset, const std::string& data) {
   return c;
 }
 
+Device device_of(const Config& config) {
+  return parse_device(config.device);
+}
+
 void validate(const Config& c) {
   const auto need = [](bool ok, const std::string& message) {
     if (!ok) throw UsageError(message);
@@ -138,6 +142,8 @@ void validate(const Config& c) {
                    "statistics of its own; use --bn frozen, or --chunk {}",
                    views, c.chunk, (views + 7) / 8 * 8));
   need(c.width >= 8 && c.width % 8 == 0, fmt::format("--width {}: a multiple of 8", c.width));
+  need(c.device_memory >= 0, "--device-memory: not negative");
+  need(!c.switch_device || c.shard.empty(), "--switch-device: does not go with --shard");
   need(c.mpp_override >= 0 && std::isfinite(c.mpp_override),
        "--mpp-override: a positive number of micrometres");
   need(c.features.empty() || (c.method == "mil" && !c.ablation),
@@ -198,7 +204,9 @@ std::vector<std::string> identity_differences(const Config& in_folder, const Con
   std::size_t i = 0;
   visit_options(now, [&](const OptionText& option, const auto& value) {
     const std::string text = toml_value(value);
-    if (option.identity && values[i] != text) {
+    const bool may_differ =
+        !option.identity || (now.switch_device && std::string_view(option.name) == "device");
+    if (!may_differ && values[i] != text) {
       differences.push_back(fmt::format("{} is {} in the folder and {} now", option.name, values[i], text));
     }
     ++i;

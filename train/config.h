@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "tensor/device.h"
+
 namespace mt::train {
 
 /// The effective settings of a run. Every member is a flag of `train`, a key of config.toml, and listed once
@@ -50,7 +52,9 @@ struct Config {
   std::string run;
   uint64_t seed = 1;
   int64_t threads = 0;
-  std::string device = "cpu";
+  std::string device = "cpu";  // cpu | cuda | simt
+  bool switch_device = false;  // go on in a run folder of another device
+  int64_t device_memory = 0;   // MiB of tensors on the device; 0: no limit
   std::string shard;
   bool dry_run = false;
   double checkpoint_seconds = 20;
@@ -105,6 +109,9 @@ struct Config {
   int64_t chunk = 64;         // images per gradient chunk
 };
 
+/// Where the run computes.
+Device device_of(const Config& config);
+
 /// What visit_options() says of one member.
 struct OptionText {
   const char* name;   // flag without "--", and key of config.toml
@@ -130,6 +137,7 @@ void validate(const Config& config);
 std::string to_toml(const Config& config);
 
 /// Names and values of the identity keys in which two configurations differ: "seed: 1 in the folder, 2 now".
+/// The device is none of them under --switch-device.
 std::vector<std::string> identity_differences(const Config& in_folder, const Config& now);
 
 /// "hnm+ranking"-like name of a variant: method plus "+ranking" or nothing.

@@ -105,7 +105,24 @@ void visit_options(C& c, Visitor&& visit) {
   visit(OptionText{"seed", group, "seed of every random number"}, c.seed);
   visit(OptionText{"threads", group, "threads (0: all cores); results do not depend on it", false},
         c.threads);
-  visit(OptionText{"device", group, "where to compute", false, {"cpu", "cuda", "simt"}}, c.device);
+  visit(
+      OptionText{
+          "device",
+          group,
+          "where to compute: cpu, cuda (an NVIDIA GPU), or simt, which runs the GPU's kernels without one, "
+          "slowly. Results agree within rounding, not to the bit",
+          true,
+          {"cpu", "cuda", "simt"}},
+      c.device);
+  visit(OptionText{"switch-device", group,
+                   "go on with --device in a run folder of another device; its results are then of both",
+                   false},
+        c.switch_device);
+  visit(OptionText{"device-memory", group,
+                   "most MiB of tensors on the device at a time (0: all there is); where memory runs out, "
+                   "--chunk is halved",
+                   false},
+        c.device_memory);
   visit(
       OptionText{
           "shard", group,

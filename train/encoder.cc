@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
-#include <cstring>
 
+#include "autograd/arithmetic.h"
 #include "models/weights.h"
 #include "tensor/check.h"
 #include "tensor/io/safetensors.h"
@@ -59,15 +59,20 @@ void apply_metadata(const std::map<std::string, std::string>& metadata, const st
 
 }  // namespace
 
-Tensor Encoder::input(const uint8_t* pixels, int64_t n, int64_t size) const {
-  Tensor images = Tensor::empty({n, size, size, 3});  // (N,H,W,3)
-  copy<float>(Device::cpu).image_to_float(pixels, images.data<float>(), n, size * size, scaling, nullptr);
+Tensor Encoder::input(const Tensor& pixels) const {
+  check(pixels.device() == network->device(), "encoder: pixels on {}, the network on {}",
+        name_of(pixels.device()), name_of(network->device()));
+  const Tensor images = Tensor::empty(pixels.shape(), DType::f32, pixels.device());  // (N,H,W,3)
+  copy<float>(pixels.device())
+      .image_to_float(pixels.data<uint8_t>(), images.data<float>(), pixels.dim(0),
+                      pixels.dim(1) * pixels.dim(2), scaling, nullptr);
   return images;
 }
 
 Encoder make_encoder(const Config& config) {
   Encoder encoder;
-  encoder.network = std::make_unique<ResNet>(network_config(config), mix64(config.seed ^ hash64("encoder")));
+  encoder.network = std::make_unique<ResNet>(network_config(config), mix64(config.seed ^ hash64("encoder")),
+                                             DType::f32, device_of(config));
   encoder.scaling.swap_red_blue = config.channels == "bgr";
   if (config.weights.empty()) return encoder;
 
@@ -105,9 +110,7 @@ void append_buffers(const Encoder& encoder, NamedTensors& checkpoint) {
   if (!encoder.network->mixes_images()) return;
   for (const ModuleEntry& entry : encoder.network->entries()) {
     if (entry.is_parameter()) continue;
-    Tensor copy = Tensor::empty(entry.buffer.shape(), entry.buffer.dtype());
-    std::memcpy(copy.raw(), entry.buffer.raw(), copy.bytes());
-    checkpoint.emplace_back("buffer." + entry.name, copy);
+    checkpoint.emplace_back("buffer." + entry.name, copied_to(entry.buffer, Device::cpu));
   }
 }
 
@@ -118,13 +121,13 @@ void restore_buffers(Encoder& encoder, const NamedTensors& checkpoint) {
     const Tensor& saved = find_tensor(checkpoint, "buffer." + entry.name);
     check(saved.shape() == entry.buffer.shape() && saved.dtype() == entry.buffer.dtype(),
           "checkpoint: buffer {} has another shape", entry.name);
-    std::memcpy(entry.buffer.raw(), saved.raw(), saved.bytes());
+    copy_into(entry.buffer, saved);
   }
 }
 
 Encoder load_encoder(const std::filesystem::path& path, const Config& config) {
   Encoder encoder;
-  encoder.network = std::make_unique<ResNet>(network_config(config), 0);
+  encoder.network = std::make_unique<ResNet>(network_config(config), 0, DType::f32, device_of(config));
   const SafetensorsFile file(path.string());
   LoadOptions options;
   options.source = path.string();

@@ -15,12 +15,13 @@ struct Encoder {
   std::unique_ptr<ResNet> network;
   ImageScaling scaling;  // pixel mean, std and channel order belong to the weights
 
-  /// pixels (n,size,size,3) of u8 RGB → (n,size,size,3) of f32
-  Tensor input(const uint8_t* pixels, int64_t n, int64_t size) const;
+  /// pixels (n,size,size,3) of u8 RGB on the network's device → the same of f32
+  Tensor input(const Tensor& pixels) const;
 };
 
-/// A network as config describes it: seeded initial values, or those of --weights (whose architecture must
-/// fit; torchvision classifiers bring ImageNet's pixel scaling). Throws Error listing what does not fit.
+/// A network as config describes it, on its device: seeded initial values, or those of --weights (whose
+/// architecture must fit; torchvision classifiers bring ImageNet's pixel scaling). Throws Error listing what
+/// does not fit.
 Encoder make_encoder(const Config& config);
 /// From here on the network trains: BatchNorm takes the statistics that --bn says. Afterwards a forward pass
 /// may change buffers.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "autograd/arithmetic.h"
 #include "kernels/compact/compact.h"
 #include "kernels/select/select.h"
 #include "tensor/check.h"
@@ -36,21 +37,26 @@ Pool pool_of(const std::vector<ScoredPatch>& patches) {
   return pool;
 }
 
-double quantile(const std::vector<float>& scores, double level) {
+Tensor scores_on(Device device, const std::vector<float>& scores) {
+  return moved_to(Tensor::of(scores, {static_cast<int64_t>(scores.size())}), device);  // (n)
+}
+
+double quantile(const std::vector<float>& scores, double level, Device device) {
   double value = 0;
-  select<float>(Device::cpu)
-      .quantiles(scores.data(), nullptr, static_cast<int64_t>(scores.size()), &level, &value, 1, nullptr);
+  const Tensor held = scores_on(device, scores);
+  select<float>(device).quantiles(held.data<float>(), nullptr, held.numel(), &level, &value, 1, nullptr);
   return value;
 }
 
 /// Splits a pool by a threshold; both parts keep the pool's order.
-void split_pool(const Pool& pool, Threshold kind, double threshold, std::vector<ScoredPatch>& kept,
-                std::vector<ScoredPatch>* rest) {
-  std::vector<int64_t> indices(pool.scores.size());
-  indices.resize(static_cast<std::size_t>(compact<float>(Device::cpu)
-                                              .indices(pool.scores.data(), nullptr,
-                                                       static_cast<int64_t>(pool.scores.size()), kind,
-                                                       threshold, indices.data(), nullptr)));
+void split_pool(const Pool& pool, Threshold kind, double threshold, Device device,
+                std::vector<ScoredPatch>& kept, std::vector<ScoredPatch>* rest) {
+  const Tensor scores = scores_on(device, pool.scores);                     // (n)
+  const Tensor places = Tensor::empty(scores.shape(), DType::i64, device);  // (n)
+  const int64_t count = compact<float>(device).indices(scores.data<float>(), nullptr, scores.numel(), kind,
+                                                       threshold, places.data<int64_t>(), nullptr);
+  const Tensor held = moved_to(places.slice(0, 0, count), Device::cpu);  // (count)
+  const auto indices = held.span<int64_t>();
   std::size_t next = 0;
   for (std::size_t i = 0; i < pool.ids.size(); ++i) {
     const bool is_kept = next < indices.size() && indices[next] == static_cast<int64_t>(i);
@@ -67,6 +73,7 @@ void split_pool(const Pool& pool, Threshold kind, double threshold, std::vector<
 
 MinedSet mine(const Dataset& dataset, const std::vector<std::vector<float>>& scores, const Config& config,
               const std::string& method, double progress) {
+  const Device device = device_of(config);
   MinedSet mined;
   const Pool positive = pool_of(dataset, scores, 1);
   const Pool negative = pool_of(dataset, scores, 0);
@@ -75,15 +82,15 @@ MinedSet mine(const Dataset& dataset, const std::vector<std::vector<float>>& sco
 
   mined.positive_threshold = config.positive_threshold;
   std::vector<ScoredPatch> uncertain;
-  split_pool(positive, Threshold::above, mined.positive_threshold, mined.positives, &uncertain);
+  split_pool(positive, Threshold::above, mined.positive_threshold, device, mined.positives, &uncertain);
   mined.positive_share =
       static_cast<double>(mined.positives.size()) / static_cast<double>(positive.ids.size());
   if (config.positive_fallback > 0 && (mined.positive_share < 0.03 || mined.positive_share > 0.5)) {
     mined.fallback = true;
     mined.positives.clear();
     uncertain.clear();
-    mined.positive_threshold = quantile(positive.scores, 1 - config.positive_fallback);
-    split_pool(positive, Threshold::at_least, mined.positive_threshold, mined.positives, &uncertain);
+    mined.positive_threshold = quantile(positive.scores, 1 - config.positive_fallback, device);
+    split_pool(positive, Threshold::at_least, mined.positive_threshold, device, mined.positives, &uncertain);
   }
   check(
       !mined.positives.empty(),
@@ -95,21 +102,22 @@ MinedSet mine(const Dataset& dataset, const std::vector<std::vector<float>>& sco
   const double ratio =
       config.positive_start + (config.positive_end - config.positive_start) * std::clamp(progress, 0.0, 1.0);
   const Pool passed = pool_of(mined.positives);
-  split_pool(passed, Threshold::at_least, quantile(passed.scores, 1 - ratio), mined.paced_positives, nullptr);
+  split_pool(passed, Threshold::at_least, quantile(passed.scores, 1 - ratio, device), device,
+             mined.paced_positives, nullptr);
   if (!uncertain.empty()) {
     const Pool below = pool_of(uncertain);
-    const double limit = quantile(below.scores, ratio);
+    const double limit = quantile(below.scores, ratio, device);
     for (const ScoredPatch& patch : uncertain)
       if (patch.score <= limit) mined.paced_uncertain.push_back(patch);
   }
 
   if (method == "hnm") {
-    mined.negative_threshold = quantile(negative.scores, 1 - config.negative_ratio);
-    split_pool(negative, Threshold::at_least, mined.negative_threshold, mined.hard_negatives,
+    mined.negative_threshold = quantile(negative.scores, 1 - config.negative_ratio, device);
+    split_pool(negative, Threshold::at_least, mined.negative_threshold, device, mined.hard_negatives,
                &mined.easy_negatives);
   } else {
     mined.negative_threshold = 0;
-    split_pool(negative, Threshold::at_least, 0, mined.hard_negatives, nullptr);
+    split_pool(negative, Threshold::at_least, 0, device, mined.hard_negatives, nullptr);
   }
   return mined;
 }

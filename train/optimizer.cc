@@ -1,22 +1,22 @@
 #include "train/optimizer.h"
 
 #include <algorithm>
-#include <cstring>
 
+#include "autograd/arithmetic.h"
 #include "tensor/check.h"
 
 namespace mt::train {
 namespace {
 
-void copy_into(const Tensor& target, const Tensor& source) {
-  check(target.shape() == source.shape() && source.is_contiguous(),
+void restore_into(const Tensor& target, const Tensor& source) {
+  check(target.shape() == source.shape() && target.dtype() == source.dtype(),
         "checkpoint: {} values where {} are expected", source.numel(), target.numel());
-  std::memcpy(target.raw(), source.raw(), target.bytes());
+  copy_into(target, source);
 }
 
 /// The checkpoint must not change when training goes on.
 Tensor snapshot(const Tensor& tensor) {
-  return Tensor::of(std::span<const float>(tensor.span<float>()), tensor.shape());
+  return copied_to(tensor, Device::cpu);
 }
 
 }  // namespace
@@ -84,9 +84,9 @@ NamedTensors ArenaOptimizer::checkpoint() const {
 }
 
 void ArenaOptimizer::restore(const NamedTensors& tensors) {
-  copy_into(arena_.values(), find_tensor(tensors, "parameters"));
-  copy_into(first_, find_tensor(tensors, "optimizer.first"));
-  if (is_adam_) copy_into(second_, find_tensor(tensors, "optimizer.second"));
+  restore_into(arena_.values(), find_tensor(tensors, "parameters"));
+  restore_into(first_, find_tensor(tensors, "optimizer.first"));
+  if (is_adam_) restore_into(second_, find_tensor(tensors, "optimizer.second"));
   steps_ = find_tensor(tensors, "optimizer.steps").item<int64_t>();
   arena_.values_changed("checkpoint");
 }

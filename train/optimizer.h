@@ -18,7 +18,8 @@ class ArenaOptimizer {
   void step(double learning_rate);
   int64_t steps() const { return steps_; }
 
-  /// "optimizer.*" tensors (flat, arena order) and the parameters themselves ("parameters").
+  /// On the cpu, the same whatever the arena's device: "optimizer.*" tensors (flat, arena order) and the
+  /// parameters themselves ("parameters").
   NamedTensors checkpoint() const;
   void restore(const NamedTensors& tensors);
 

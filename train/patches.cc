@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <new>
 
 #include "tensor/check.h"
 #include "tensor/parallel.h"
@@ -92,7 +91,8 @@ PatchPipeline::~PatchPipeline() {
 }
 
 void PatchPipeline::work() {
-  const std::size_t bytes = static_cast<std::size_t>(source_.patch_pixels() * source_.patch_pixels() * 3);
+  const int64_t side = source_.patch_pixels();
+  const auto bytes = static_cast<std::size_t>(side * side * 3);
   while (true) {
     std::shared_ptr<Slot> slot;
     std::size_t patch = 0;
@@ -107,8 +107,9 @@ void PatchPipeline::work() {
         auto fresh = std::make_shared<Slot>();
         fresh->batch.ids = std::move(batches_[next_batch_++]);
         try {
-          fresh->batch.pixels.resize(fresh->batch.ids.size() * bytes);
-        } catch (const std::bad_alloc&) {
+          const auto images = static_cast<int64_t>(fresh->batch.ids.size());
+          fresh->batch.pixels = Tensor::empty({images, side, side, 3}, DType::u8);
+        } catch (const Error&) {  // out of memory
           fresh->error = std::current_exception();
           fresh->batch.ids.clear();
         }
@@ -123,7 +124,7 @@ void PatchPipeline::work() {
     }
     std::exception_ptr error;
     try {
-      source_.read(slot->batch.ids[patch], slot->batch.pixels.data() + patch * bytes);
+      source_.read(slot->batch.ids[patch], slot->batch.pixels.data<uint8_t>() + patch * bytes);
     } catch (...) {
       error = std::current_exception();
     }
@@ -146,6 +147,11 @@ bool PatchPipeline::next(Batch& batch) {
   if (slot->error) std::rethrow_exception(slot->error);
   batch = std::move(slot->batch);
   return true;
+}
+
+bool PatchPipeline::is_ready() {
+  const std::lock_guard lock(mutex_);
+  return !slots_.empty() && slots_.front()->left == 0;
 }
 
 std::vector<std::vector<PatchId>> in_batches(const std::vector<PatchId>& ids, std::size_t size) {

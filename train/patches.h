@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "tensor/tensor.h"
 #include "train/tiles.h"
 
 namespace mt::train {
@@ -63,7 +64,7 @@ class PatchPipeline {
  public:
   struct Batch {
     std::vector<PatchId> ids;
-    std::vector<uint8_t> pixels;  // (ids, patch, patch, 3)
+    Tensor pixels;  // (ids,patch,patch,3) u8, on the cpu
   };
 
   /// `batches` in the order in which next() will give them.
@@ -74,6 +75,8 @@ class PatchPipeline {
 
   /// False when all batches were handed out. Rethrows the error of a patch that could not be read.
   bool next(Batch& batch);
+  /// Whether next() would return at once with a batch.
+  bool is_ready();
 
  private:
   struct Slot {

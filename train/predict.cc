@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "kernels/device/device.h"
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/parallel.h"
@@ -25,6 +26,7 @@ struct Options {
   double mpp_override = 0;
   float region_score = 0.5F;
   int threads = 0;
+  std::string device = "cpu";
   std::vector<std::string> slides;
 };
 
@@ -38,7 +40,9 @@ Example:
 
 int run(const Options& options) {
   if (options.threads > 0) set_thread_count(options.threads);
-  const Predictor predictor(options.run, options.variant, options.mpp_override);
+  const Device device = parse_device(options.device);
+  require_device(device);
+  const Predictor predictor(options.run, options.variant, options.mpp_override, device);
   const std::filesystem::path out = options.out;
   std::filesystem::create_directories(out);
   std::printf("%-28s %8s %10s %-8s %8s\n", "slide", "score", "threshold", "class", "patches");
@@ -85,6 +89,9 @@ int main(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1.0));
   app.add_option("--threads", options.threads, "threads (0: all cores)")->capture_default_str();
+  app.add_option("--device", options.device, "where to compute: cpu, cuda or simt, whatever the run used")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"cpu", "cuda", "simt"}));
   app.add_option("SLIDE", options.slides, "slides")->required();
   try {
     app.parse(argc, argv);

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "autograd/arithmetic.h"
 #include "autograd/tape.h"
 #include "models/weights.h"
 #include "tensor/check.h"
@@ -64,12 +65,13 @@ void apply_centring(const FeatureCentring& centring, Tensor& features) {
 
 }  // namespace
 
-Predictor::Predictor(const fs::path& run, const std::string& variant, double mpp_override) {
+Predictor::Predictor(const fs::path& run, const std::string& variant, double mpp_override, Device device) {
   check(fs::exists(run / "config.toml"), "{}: is no run folder (config.toml is missing)", run.string());
   config_ = read_config_file((run / "config.toml").string());
   check(config_.features.empty(), "{}: was trained on given features; predict needs a run with an encoder",
         run.string());
   if (mpp_override > 0) config_.mpp_override = mpp_override;
+  config_.device = name_of(device);
   const SelectedRound selected = find_variant(run, variant);
   variant_ = selected.variant;
   encoder_ = load_encoder(selected.round == 0 ? run / "encoders/initial.safetensors"
@@ -87,7 +89,7 @@ Predictor::Predictor(const fs::path& run, const std::string& variant, double mpp
       weights.emplace_back(name, tensor);
     }
   }
-  mil_ = make_mil_model(config_.mil, encoder_.network->config().feature_width(), 0);
+  mil_ = make_mil_model(config_.mil, encoder_.network->config().feature_width(), 0, device);
   LoadOptions options;
   options.source = mil_path.string();
   load_state_dict(*mil_, weights, options);
@@ -110,9 +112,9 @@ Prediction Predictor::predict(const fs::path& path, float region_score) const {
   prediction.slide_id = record.id;
   prediction.threshold = threshold_;
   prediction.features = embed_slide(encoder_, patches, 0);
-  Tensor bag = Tensor::of(std::span<const float>(prediction.features.features.span<float>()),
-                          prediction.features.features.shape());  // (N,D)
-  apply_centring(centring_, bag);
+  Tensor centred = copied_to(prediction.features.features, Device::cpu);  // (N,D)
+  apply_centring(centring_, centred);
+  const Tensor bag = moved_to(centred, mil_->device());  // (N,D)
   const NoGradGuard no_grad;
   const MilOutput output = mil_->forward(Variable(bag));
   prediction.score = 1 / (1 + std::exp(-output.bag_logit.item()));

@@ -29,9 +29,10 @@ struct Prediction {
 /// Encoder, MIL model and threshold of one variant of a run at its selected round.
 class Predictor {
  public:
-  /// `variant` may be empty when the run has only one. `mpp_override` as in training (0: none). Throws Error
-  /// naming what is missing in the folder.
-  Predictor(const std::filesystem::path& run, const std::string& variant, double mpp_override);
+  /// `variant` may be empty when the run has only one. `mpp_override` as in training (0: none). Computes on
+  /// `device`, whichever the run was trained on. Throws Error naming what is missing in the folder.
+  Predictor(const std::filesystem::path& run, const std::string& variant, double mpp_override,
+            Device device = Device::cpu);
 
   /// Tiles, embeds and scores one slide; patches that score `region_score` and more make its regions. Throws
   /// Error naming the slide.

@@ -25,6 +25,8 @@ int program_main(const std::function<int()>& body, const std::string& memory_adv
   flush_denormals();
   try {
     return body();
+  } catch (const OutOfMemory& error) {
+    return say(error.what() + memory_advice, 1);
   } catch (const Error& error) {
     return say(error.what(), error.exit_code());
   } catch (const std::bad_alloc&) {

@@ -123,6 +123,7 @@ std::string to_json(const RunResult& result) {
   object.add("schema_version", 1)
       .add("microtome", kVersion)
       .raw("versions", versions_json())
+      .add("device", result.device)
       .add("instruction_set", result.instruction_set)
       .add("threads", result.threads)
       .raw("config", json_of(result.config))

@@ -81,6 +81,7 @@ struct StageTime {
 struct RunResult {
   Config config;
   int64_t threads = 0;          // of the process that wrote this
+  std::string device;           // "NVIDIA H100 80GB HBM3, sm_90", or "the CPU"
   std::string instruction_set;  // of the CPU kernels: results are bitwise equal within one
   int64_t slides_train = 0;
   int64_t slides_validation = 0;

@@ -74,13 +74,21 @@ RunFolder::RunFolder(fs::path folder, const Config& config)
           "{}: another process is working in this run folder; wait for it, or end it", folder_.string());
   }
   if (!shard_) remove_abandoned_files(folder_);
-  if (!fs::exists(config_file)) write_file(config_file.string(), to_toml(config));
+  std::string left_device;
+  if (fs::exists(config_file)) left_device = read_config_file(config_file.string()).device;
+  if (left_device != config.device) write_file(config_file.string(), to_toml(config));
   read_state();
   if (shard_) return;
   log_ = ::open((folder_ / "log.jsonl").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   check(log_ >= 0, "{}/log.jsonl: cannot be opened: {}", folder_.string(), std::strerror(errno));
   check(::ftruncate(log_, static_cast<off_t>(log_bytes_)) == 0 && ::lseek(log_, 0, SEEK_END) >= 0,
         "{}/log.jsonl: cannot be cut back: {}", folder_.string(), std::strerror(errno));
+  if (!left_device.empty() && left_device != config.device) {
+    log("device", JsonObject().add("from", left_device).add("to", config.device));
+    devices_before_.insert(left_device);
+    sync_log();
+    write_state();
+  }
 }
 
 RunFolder::~RunFolder() {
@@ -163,6 +171,7 @@ void RunFolder::read_state() {
     const Json state = Json::parse(read_text(path));
     log_bytes_ = state.at("log_bytes").get<uint64_t>();
     checkpoint_number_ = state.at("checkpoint_number").get<int64_t>();
+    devices_before_ = state.value("devices_before", std::set<std::string>());
     for (const auto& [name, step] : state.at("steps").items()) {
       StepRecord record;
       record.seconds = step.at("seconds").get<double>();
@@ -183,6 +192,7 @@ void RunFolder::write_state() {
   Json state;
   state["log_bytes"] = log_bytes_;
   state["checkpoint_number"] = checkpoint_number_;
+  if (!devices_before_.empty()) state["devices_before"] = devices_before_;
   Json& steps = state["steps"] = Json::object();
   for (const auto& [name, record] : steps_) {
     steps[name] = {{"seconds", record.seconds}, {"numbers", record.numbers}, {"texts", record.texts}};

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,8 @@ class RunFolder {
   std::filesystem::path file(const std::string& relative) const;
 
   bool done(const std::string& step) const { return steps_.contains(step); }
+  /// Devices on which a part of the run was computed before --switch-device.
+  const std::set<std::string>& devices_before() const { return devices_before_; }
   /// The record of a finished step; throws when it is not finished.
   const StepRecord& record(const std::string& step) const;
   const std::map<std::string, StepRecord>& records() const { return steps_; }
@@ -78,6 +81,7 @@ class RunFolder {
   std::map<std::string, StepRecord> steps_;
   std::map<std::string, Pending> checkpoints_;
   int64_t checkpoint_number_ = 0;
+  std::set<std::string> devices_before_;
 };
 
 /// Throws an Error with `expected` and what is in the folder when the folder was made by another

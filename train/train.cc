@@ -3,6 +3,8 @@
 #include <cstdio>
 
 #include "kernels/common/instruction_set.h"
+#include "kernels/device/device.h"
+#include "tensor/allocator.h"
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/parallel.h"
@@ -59,9 +61,30 @@ void count_slides(const Dataset& dataset, RunResult& result) {
   }
 }
 
+/// Throws one line when the device is not there.
+void use_device(const Config& config) {
+  const Device device = device_of(config);
+  require_device(device);
+  allocator(device).set_limit(static_cast<std::size_t>(config.device_memory) << 20);
+}
+
+/// What a reader of the figures must know about how they came about.
+std::vector<std::string> notes_of(const RunFolder& folder, const Dataset& dataset, const Config& config) {
+  std::vector<std::string> notes = dataset.notes;
+  for (const std::string& device : folder.devices_before()) {
+    if (device != config.device)
+      notes.push_back(fmt::format("begun on {}, ended on {} (--switch-device)", device, config.device));
+  }
+  for (const auto& [step, record] : folder.records()) {
+    if (const auto found = record.texts.find("chunk"); found != record.texts.end())
+      notes.push_back(fmt::format("{}: {}", step, found->second));
+  }
+  return notes;
+}
+
 void run(const Config& config) {
   if (config.threads > 0) set_thread_count(static_cast<int>(config.threads));
-  check(config.device == "cpu", "--device {}: this build trains on the cpu", config.device);
+  use_device(config);
   const bool is_phantom = config.data == "phantom";
   const wsi::PhantomSetOptions phantom = is_phantom ? phantom_options(config) : wsi::PhantomSetOptions{};
   parse_patch_scale(config.mpp);
@@ -102,7 +125,8 @@ void run(const Config& config) {
   }
   count_slides(dataset, result);
   result.slides_left_out = static_cast<int64_t>(dataset.problems.size());
-  result.notes = dataset.notes;
+  result.notes = notes_of(folder, dataset, config);
+  result.device = device_runtime(device_of(config)).description();
   result.instruction_set = instruction_set();
   result.threads = thread_count();
   write_file(folder.file("result.json").string(), to_json(result));
@@ -121,5 +145,6 @@ int main(int argc, char** argv) {
     if (config) mt::train::run(*config);
     return 0;
   };
-  return mt::train::program_main(body, "; use smaller batches (--finetune-batch, --pretrain-batch, --chunk)");
+  return mt::train::program_main(
+      body, "; use smaller batches (--finetune-batch, --pretrain-batch, --chunk) or bags");
 }

@@ -24,23 +24,25 @@ AugmentPolicy view_policy(const Config& config) {
   return policy;
 }
 
-std::vector<uint8_t> two_views(const PatchPipeline::Batch& batch, const PatchSource& source,
-                               const AugmentPolicy& policy, uint64_t seed, uint32_t step) {
+Tensor two_views(const DeviceFeed::Batch& batch, const PatchSource& source, const AugmentPolicy& policy,
+                 uint64_t seed, uint32_t step) {
   const int64_t side = source.patch_pixels();
   const int64_t blur = std::max<int64_t>(
       3, (side / 17) | 1);  // 13 for 224 pixels, as published; the same share of smaller patches
   const std::size_t images = batch.ids.size();
-  const std::size_t bytes = images * static_cast<std::size_t>(side * side * 3);
-  std::vector<uint8_t> views(2 * bytes);  // (2B,H,W,3)
+  const auto count = static_cast<int64_t>(images);
+  const Device device = batch.pixels.device();
+  const Tensor views = Tensor::empty({2 * count, side, side, 3}, DType::u8, device);  // (2B,H,W,3)
   for (std::size_t view = 0; view < 2; ++view) {
     std::vector<AugmentParameters> parameters(images);
     for (std::size_t i = 0; i < images; ++i) {
       RandomStream random(seed, Purpose::augment, step, source.key(batch.ids[i]) + view);
       parameters[i] = sample_augmentation(policy, side, side, random);
     }
-    augment<float>(Device::cpu)
-        .apply(batch.pixels.data(), parameters.data(), views.data() + view * bytes,
-               static_cast<int64_t>(images), side, side, side, blur, nullptr);
+    const auto first = static_cast<int64_t>(view) * count;
+    augment<float>(device).apply(batch.pixels.data<uint8_t>(), parameters.data(),
+                                 views.slice(0, first, first + count).data<uint8_t>(), count, side, side,
+                                 side, blur, nullptr);
   }
   return views;
 }

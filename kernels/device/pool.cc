@@ -29,9 +29,9 @@ void* CachingPool::allocate(std::size_t bytes) {
     }
   }
   if (pointer == nullptr) {
-    throw OutOfMemory(fmt::format(
-        "{}: out of memory: {:.1f} MiB asked for with {:.1f} MiB in use; use smaller batches or bags",
-        name_of(device_), static_cast<double>(bytes) / 0x1p20, static_cast<double>(live_) / 0x1p20));
+    throw OutOfMemory(fmt::format("{}: out of memory: {:.1f} MiB asked for with {:.1f} MiB in use",
+                                  name_of(device_), static_cast<double>(bytes) / 0x1p20,
+                                  static_cast<double>(live_) / 0x1p20));
   }
   live_ += size;
   peak_ = std::max(peak_, live_);

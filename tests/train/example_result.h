@@ -52,6 +52,7 @@ inline RunResult example_result(const std::vector<std::string>& slides) {
   RunResult result;
   result.config = preset_config("tiny", "phantom");
   result.config.data = "phantom";
+  result.device = "the CPU";
   result.instruction_set = "EXAMPLE";
   result.threads = 2;
   result.slides_train = 2;

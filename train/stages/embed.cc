@@ -1,8 +1,9 @@
 #include <algorithm>
-#include <cstring>
 
+#include "autograd/arithmetic.h"
 #include "autograd/tape.h"
 #include "tensor/check.h"
+#include "train/device_feed.h"
 #include "train/features.h"
 #include "train/interrupt.h"
 #include "train/progress.h"
@@ -50,23 +51,36 @@ std::vector<std::vector<PatchId>> batches_of(int32_t slide, int64_t count, const
   return in_batches(ids, static_cast<std::size_t>(embedding_batch(config)));
 }
 
-/// Takes the batches of one slide from the pipeline.
-SlideFeatures embed_from(PatchPipeline& pipeline, const Encoder& encoder, const PatchSource& patches,
-                         int32_t slide, Progress* progress) {
+/// The features of the patches, into the rows of `features` (on the cpu) from `row` on. Where memory runs out
+/// they are made in halves: each patch's features are its own.
+void embed_into(const Tensor& features, int64_t row, const Encoder& encoder, const Tensor& pixels) {
+  const int64_t n = pixels.dim(0);
+  try {
+    const Variable made = encoder.network->features(Variable(encoder.input(pixels)));  // (n,D)
+    copy_into(features.slice(0, row, row + n), made.value());
+    return;
+  } catch (const OutOfMemory&) {
+    if (n <= 8) throw;
+  }
+  const int64_t half = (n + 15) / 16 * 8;
+  embed_into(features, row, encoder, pixels.slice(0, 0, half));
+  embed_into(features, row + half, encoder, pixels.slice(0, half, n));
+}
+
+/// Takes the batches of one slide from the feed.
+SlideFeatures embed_from(DeviceFeed& feed, const Encoder& encoder, const PatchSource& patches, int32_t slide,
+                         Progress* progress) {
   const NoGradGuard no_grad;
   const SlideTiles& tiles = patches.tiles(slide);
   const int64_t width = encoder.network->config().feature_width();
   SlideFeatures out;
   out.features = Tensor::empty({tiles.count(), width});  // (N,D)
-  PatchPipeline::Batch batch;
+  DeviceFeed::Batch batch;
   for (int64_t row = 0; row < tiles.count();) {
     check_interrupted();
-    check(pipeline.next(batch), "embed: the pipeline ended early");
+    check(feed.next(batch), "embed: the pipeline ended early");
     const auto n = static_cast<int64_t>(batch.ids.size());
-    const Variable features = encoder.network->features(
-        Variable(encoder.input(batch.pixels.data(), n, patches.patch_pixels())));  // (n,D)
-    std::memcpy(out.features.data<float>() + row * width, features.value().data<float>(),
-                features.value().bytes());
+    embed_into(out.features, row, encoder, batch.pixels);
     row += n;
     if (progress != nullptr) progress->advance(n);
   }
@@ -79,8 +93,9 @@ SlideFeatures embed_from(PatchPipeline& pipeline, const Encoder& encoder, const 
 }  // namespace
 
 SlideFeatures embed_slide(const Encoder& encoder, PatchSource& patches, int32_t slide) {
-  PatchPipeline pipeline(patches, batches_of(slide, patches.tiles(slide).count(), patches.config()));
-  return embed_from(pipeline, encoder, patches, slide, nullptr);
+  DeviceFeed feed(patches, batches_of(slide, patches.tiles(slide).count(), patches.config()),
+                  encoder.network->device());
+  return embed_from(feed, encoder, patches, slide, nullptr);
 }
 
 void embed(RunContext& context, const std::filesystem::path& encoder_path, const std::string& folder,
@@ -106,10 +121,10 @@ void embed(RunContext& context, const std::filesystem::path& encoder_path, const
   }
   const Stopwatch watch;
   Progress progress("embed " + folder.substr(folder.find('/') + 1), patches, "patches");
-  PatchPipeline pipeline(context.patches, std::move(batches));
+  DeviceFeed feed(context.patches, std::move(batches), encoder.network->device());
   for (const std::size_t s : todo) {
     write_features(file_of(s).string(),
-                   embed_from(pipeline, encoder, context.patches, static_cast<int32_t>(s), &progress));
+                   embed_from(feed, encoder, context.patches, static_cast<int32_t>(s), &progress));
   }
   if (shard.count > 1) return;
   StepRecord record;

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
-#include "models/grad_cache.h"
 #include "models/losses.h"
 #include "models/weights.h"
 #include "tensor/check.h"
 #include "tensor/io/safetensors.h"
 #include "tensor/rng.h"
+#include "train/contrastive_step.h"
 #include "train/interrupt.h"
 #include "train/optimizer.h"
 #include "train/progress.h"
@@ -120,6 +120,7 @@ class Finetuning {
         encoder_(load_encoder(task.encoder, config_)),
         arena_(encoder_.network->parameters()),
         optimizer_(ArenaOptimizer::sgd(arena_, config_.finetune_momentum, config_.finetune_weight_decay)),
+        contrastive_(encoder_, arena_, config_.chunk),
         scores_(read_instance_scores(context, task.label_scores)) {
     begin_training(encoder_, config_);
     for (std::size_t s = 0; s < scores_.size(); ++s) {
@@ -202,11 +203,11 @@ class Finetuning {
                             .rate(steps_from_epoch(global, config_.finetune_cosine_from));
     const EpochPlan plan = plan_epoch(config_, mined, global, task_.labels_updated);
     const AugmentPolicy policy = view_policy(config_);
-    PatchPipeline pipeline(context_.patches, plan.batches);
-    PatchPipeline::Batch batch;
+    DeviceFeed feed(context_.patches, plan.batches, encoder_.network->device());
+    DeviceFeed::Batch batch;
     double loss_sum = 0;
     std::size_t step = 0;
-    for (; pipeline.next(batch); ++step) {
+    for (; feed.next(batch); ++step) {
       check_interrupted();
       loss_sum += update(batch, plan.positives[step], plan.is_step_two[step], policy, rate,
                          static_cast<uint32_t>(global * 100000 + static_cast<int64_t>(step)));
@@ -230,27 +231,20 @@ class Finetuning {
            last_mean_direction_ > (1 + first_mean_direction_) / 2;
   }
 
-  double update(const PatchPipeline::Batch& batch, std::size_t positives, bool is_step_two,
+  double update(const DeviceFeed::Batch& batch, std::size_t positives, bool is_step_two,
                 const AugmentPolicy& policy, double rate, uint32_t stream) {
     const auto images = static_cast<int64_t>(batch.ids.size());
-    const int64_t side = config_.patch;
-    const std::vector<uint8_t> views = two_views(batch, context_.patches, policy, config_.seed, stream);
+    const Tensor views = two_views(batch, context_.patches, policy, config_.seed, stream);
     ContrastiveBatch rows;
     rows.images = images;
     rows.labels.assign(batch.ids.size(), 0);
     std::fill_n(rows.labels.begin(), positives, 1);
     const ContrastiveRecipe recipe = recipe_for(config_, is_step_two);
-    const double loss = grad_cache_backward(
-        *encoder_.network, 2 * images, config_.chunk,
-        [&](int64_t begin, int64_t end) {
-          return encoder_.network->forward(
-              Variable(encoder_.input(views.data() + begin * side * side * 3, end - begin, side)));
-        },
-        [&](const Variable& z) {
-          const ContrastiveLoss parts = contrastive_loss(z, rows, recipe);
-          last_mean_direction_ = parts.mean_direction;
-          return parts.total;
-        });
+    const double loss = contrastive_.gradients(views, [&](const Variable& z) {
+      const ContrastiveLoss parts = contrastive_loss(z, rows, recipe);
+      last_mean_direction_ = parts.mean_direction;
+      return parts.total;
+    });
     optimizer_.step(rate);
     ++updates_;
     images_ += images;
@@ -281,6 +275,7 @@ class Finetuning {
   StepRecord record_of(const MinedSet& mined, bool collapsed, int64_t epochs, double seconds) const {
     StepRecord record;
     record.seconds = seconds;
+    note_chunk(contrastive_, config_, record);
     record.numbers = {{"updates", static_cast<double>(updates_)},
                       {"images", static_cast<double>(images_)},
                       {"epochs", static_cast<double>(epochs)},
@@ -301,6 +296,7 @@ class Finetuning {
   Encoder encoder_;
   ParameterArena arena_;
   ArenaOptimizer optimizer_;
+  ContrastiveStep contrastive_;
   std::vector<std::vector<float>> scores_;  // of the slides that are mined
   double last_mean_direction_ = 0;
   double first_mean_direction_ = 0;  // of the round

@@ -44,15 +44,15 @@ class MilTraining {
         bags_(context.dataset,
               config_.features.empty() ? context.folder.path() / task.features
                                        : std::filesystem::path(task.features),
-              config_.features.empty()) {
+              config_.features.empty(), device_of(config_)) {
     if (config_.mil_features == "centred") {
       centring_ = bags_.centring_of_training_slides();
       bags_.set_centring(centring_);
     }
     // The same initial weights with and without ranking and for every method: a variant differs by what it is
     // named for only.
-    model_ =
-        make_mil_model(config_.mil, bags_.feature_width(), mix64(config_.seed ^ hash64("mil") ^ task.round));
+    model_ = make_mil_model(config_.mil, bags_.feature_width(),
+                            mix64(config_.seed ^ hash64("mil") ^ task.round), device_of(config_));
     for (std::size_t s = 0; s < context.dataset.slides.size(); ++s) {
       const SlideRecord& slide = context.dataset.slides[s];
       if (slide.split == Split::train) (slide.label == 1 ? positive_ : negative_).push_back(s);

@@ -2,11 +2,11 @@
 #include <cmath>
 #include <numbers>
 
-#include "models/grad_cache.h"
 #include "models/losses.h"
 #include "models/weights.h"
 #include "tensor/check.h"
 #include "tensor/rng.h"
+#include "train/contrastive_step.h"
 #include "train/interrupt.h"
 #include "train/optimizer.h"
 #include "train/progress.h"
@@ -69,23 +69,16 @@ StepRecord simclr(RunContext& context, Encoder& encoder, const std::string& step
   const ContrastiveRecipe recipe = ContrastiveRecipe::simclr(config.pretrain_temperature);
   Progress progress("pretrain (SimCLR)", config.pretrain_steps, "steps");
   progress.start_at(step);
-  PatchPipeline pipeline(context.patches, draw_batches(context, step));
-  PatchPipeline::Batch batch;
-  while (pipeline.next(batch)) {
+  ContrastiveStep contrastive(encoder, arena, config.chunk);
+  DeviceFeed feed(context.patches, draw_batches(context, step), encoder.network->device());
+  DeviceFeed::Batch batch;
+  while (feed.next(batch)) {
     check_interrupted();
-    const std::vector<uint8_t> views =
-        two_views(batch, context.patches, policy, config.seed, static_cast<uint32_t>(step));
-    const auto images = static_cast<int64_t>(batch.ids.size());
-    const int64_t side = config.patch;
+    const Tensor views = two_views(batch, context.patches, policy, config.seed, static_cast<uint32_t>(step));
     ContrastiveBatch rows;
-    rows.images = images;
-    const double loss = grad_cache_backward(
-        *encoder.network, 2 * images, config.chunk,
-        [&](int64_t begin, int64_t end) {
-          return encoder.network->forward(
-              Variable(encoder.input(views.data() + begin * side * side * 3, end - begin, side)));
-        },
-        [&](const Variable& z) { return contrastive_loss(z, rows, recipe).total; });
+    rows.images = static_cast<int64_t>(batch.ids.size());
+    const double loss = contrastive.gradients(
+        views, [&](const Variable& z) { return contrastive_loss(z, rows, recipe).total; });
     optimizer.step(learning_rate(config, step));
     ++step;
     progress.note(fmt::format("loss {:.3f}", loss));
@@ -100,6 +93,7 @@ StepRecord simclr(RunContext& context, Encoder& encoder, const std::string& step
   }
   StepRecord record;
   record.seconds = watch.seconds();
+  note_chunk(contrastive, config, record);
   record.numbers = {{"updates", static_cast<double>(step)},
                     {"images", static_cast<double>(step * config.pretrain_batch)}};
   return record;

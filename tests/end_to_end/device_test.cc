@@ -1,0 +1,437 @@
+// The method on a device: every stage on the SIMT machine against the cpu's, from the same files; then the
+// programs. The memory of simt is guarded, so that what would crash on a GPU crashes here.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <iterator>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "kernels/common/tables.h"
+#include "kernels/conv2d/conv2d.h"
+#include "kernels/simt/memory_guard.h"
+#include "kernels/supcon/supcon.h"
+#include "models/mil.h"
+#include "models/weights.h"
+#include "tensor/allocator.h"
+#include "tensor/io/safetensors.h"
+#include "tensor/rng.h"
+#include "tests/end_to_end/programs.h"
+#include "train/stages/stages.h"
+
+namespace mt::end_to_end {
+namespace {
+
+using Json = nlohmann::json;
+using train::MinedSet;
+using train::ScoredPatch;
+
+// What the devices may differ by. Both round to float32 after the same formulas, but sum in other orders.
+//
+// Features: some twenty layers, each with sums of up to 600 products; one rounding is 2^-24 of a value.
+constexpr double kFeatureTolerance = 0x1p-14;  // of the largest feature
+// Weights after training: of the length of the way from the first weights. Adam divides by the gradient's own
+// size, so that where a gradient is nearly 0 its rounding error is taken for a direction.
+constexpr double kWeightTolerance = 0x1p-7;
+// Scores are probabilities.
+constexpr double kScoreTolerance = 0x1p-10;
+
+/// Guarded memory while it lives.
+class GuardedMemory {
+ public:
+  GuardedMemory() { simt_machine::set_memory_guard(true); }
+  ~GuardedMemory() { simt_machine::set_memory_guard(false); }
+};
+
+/// A run on one device over slides that both devices share.
+struct Run {
+  Run(const train::Config& shared, const std::string& device, const std::string& path,
+      const train::Dataset& dataset, const std::vector<train::SlideTiles>& tiles)
+      : config(on(shared, device, path)),
+        folder(path, config),
+        patches(dataset, tiles, config),
+        context{config, folder, dataset, tiles, patches} {}
+
+  static train::Config on(train::Config config, const std::string& device, const std::string& path) {
+    config.device = device;
+    config.run = path;
+    return config;
+  }
+  std::string file(const std::string& name) const { return (folder.path() / name).string(); }
+
+  train::Config config;
+  train::RunFolder folder;
+  train::PatchSource patches;
+  train::RunContext context;
+};
+
+double length(const std::vector<double>& values) {
+  double squares = 0;
+  for (const double value : values) squares += value * value;
+  return std::sqrt(squares);
+}
+
+/// All float32 tensors behind each other, in the order of their names; not the shift of features before MIL.
+std::vector<double> values_of(NamedTensors tensors) {
+  std::vector<double> values;
+  std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (const auto& [name, tensor] : tensors) {
+    if (tensor.dtype() != DType::f32 || name.starts_with("centring.")) continue;
+    for (const float value : tensor.span<float>()) values.push_back(value);
+  }
+  return values;
+}
+
+std::vector<double> values_of(const std::string& path) {
+  return values_of(SafetensorsFile(path).read_all());
+}
+
+std::vector<double> difference(const std::vector<double>& a, const std::vector<double>& b) {
+  EXPECT_EQ(a.size(), b.size());
+  std::vector<double> result(std::min(a.size(), b.size()));
+  for (std::size_t i = 0; i < result.size(); ++i) result[i] = a[i] - b[i];
+  return result;
+}
+
+double largest(const std::vector<double>& values) {
+  double most = 0;
+  for (const double value : values) most = std::max(most, std::isnan(value) ? INFINITY : std::abs(value));
+  return most;
+}
+
+void report(const std::string& what, double got, double allowed) {
+  std::printf("  %-28s differs by %.2e, %.2e allowed\n", what.c_str(), got, allowed);
+  std::fflush(stdout);
+  EXPECT_TRUE(got <= allowed) << what;
+}
+
+/// ‖a − b‖ as a share of the way that training went.
+void expect_same_weights(const std::string& what, const std::string& cpu, const std::string& simt,
+                         const std::vector<double>& start) {
+  const std::vector<double> want = values_of(cpu);
+  const double way = length(difference(want, start));
+  EXPECT_GT(way, 0) << what << " did not move";
+  report(what, length(difference(values_of(simt), want)) / way, kWeightTolerance);
+}
+
+/// The sets are equal, but for patches whose score is within the tolerance of the threshold.
+void expect_same_set(const std::string& what, const std::vector<ScoredPatch>& a,
+                     const std::vector<ScoredPatch>& b, double threshold) {
+  const auto less = [](const ScoredPatch& x, const ScoredPatch& y) {
+    return std::pair(x.id.slide, x.id.tile) < std::pair(y.id.slide, y.id.tile);
+  };
+  std::vector<ScoredPatch> only_one;
+  std::set_symmetric_difference(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(only_one), less);
+  for (const ScoredPatch& patch : only_one) {
+    EXPECT_NEAR(patch.score, threshold, kScoreTolerance)
+        << what << ": slide " << patch.id.slide << ", patch " << patch.id.tile;
+  }
+  std::printf("  %-28s %zu and %zu patches, %zu of them in one set only\n", what.c_str(), a.size(), b.size(),
+              only_one.size());
+}
+
+void expect_same_mining(const MinedSet& a, const MinedSet& b) {
+  EXPECT_NEAR(a.positive_threshold, b.positive_threshold, kScoreTolerance);
+  EXPECT_NEAR(a.negative_threshold, b.negative_threshold, kScoreTolerance);
+  EXPECT_EQ(a.fallback, b.fallback);
+  expect_same_set("mined positives", a.positives, b.positives, a.positive_threshold);
+  expect_same_set("hard negatives", a.hard_negatives, b.hard_negatives, a.negative_threshold);
+}
+
+std::vector<double> joined(const std::vector<std::vector<float>>& parts) {
+  std::vector<double> values;
+  for (const auto& part : parts) values.insert(values.end(), part.begin(), part.end());
+  return values;
+}
+
+/// The shared slides with what `shared` says of patches. `slides` of each class and split.
+train::Dataset dataset_for(const train::Config& config, int slides) {
+  train::Dataset dataset = train::load_dataset(config, "");
+  std::map<std::pair<train::Split, int>, int> seen;
+  std::erase_if(dataset.slides, [&](const auto& slide) {
+    return seen[{slide.split, slide.label}]++ >= slides;
+  });
+  return dataset;
+}
+
+/// Each stage on both devices, from the cpu's files of the stage before.
+void compare_stage_by_stage(const train::Config& config, int slides) {
+  const GuardedMemory guard;
+  const TemporaryFolder work;
+  train::Dataset dataset = dataset_for(config, slides);
+  std::vector<train::SlideTiles> tiles;
+  {
+    train::RunFolder folder(work / "tiles", config);
+    tiles = train::tile_slides(dataset, config, folder, {});
+  }
+  Run cpu(config, "cpu", work / "cpu", dataset, tiles);
+  Run simt(config, "simt", work / "simt", dataset, tiles);
+
+  const auto timed = [](const char* stage, const Run& run, const auto& work_to_do) {
+    const train::Stopwatch watch;
+    work_to_do();
+    std::printf("  %-12s on %-4s took %.1f s\n", stage, run.config.device.c_str(), watch.seconds());
+    std::fflush(stdout);
+  };
+
+  // Pre-training.
+  train::save_encoder(work / "random.safetensors", train::make_encoder(cpu.config));
+  train::save_encoder(work / "random_simt.safetensors", train::make_encoder(simt.config));
+  EXPECT_EQ(text_of(work / "random.safetensors"), text_of(work / "random_simt.safetensors"));
+  for (Run* run : {&cpu, &simt}) timed("pre-training", *run, [&] { train::pretrain(run->context); });
+  const std::string initial = cpu.file("encoders/initial.safetensors");
+  expect_same_weights("pre-trained weights", initial, simt.file("encoders/initial.safetensors"),
+                      values_of(work / "random.safetensors"));
+
+  // Features.
+  for (Run* run : {&cpu, &simt})
+    timed("embedding", *run, [&] { train::embed(run->context, initial, "features/initial"); });
+  std::vector<double> features[2];
+  for (const train::SlideRecord& slide : dataset.slides) {
+    int side = 0;
+    for (const Run* run : {&cpu, &simt}) {
+      const Tensor made =
+          train::read_own_features(run->file("features/initial/" + slide.id + ".h5")).features;
+      for (const float value : made.span<float>()) features[side].push_back(value);
+      ++side;
+    }
+  }
+  report("features", largest(difference(features[1], features[0])) / largest(features[0]), kFeatureTolerance);
+
+  // The bag model, on the cpu's features.
+  for (Run* run : {&cpu, &simt}) {
+    timed("MIL", *run, [&] {
+      train::train_mil(run->context, {cpu.file("features/initial"), "rounds/initial", true, 0, "MIL"});
+    });
+  }
+  const auto untrained =
+      make_mil_model(config.mil, train::make_encoder(cpu.config).network->config().feature_width(),
+                     mix64(config.seed ^ hash64("mil")));
+  expect_same_weights("MIL weights", cpu.file("rounds/initial/mil.safetensors"),
+                      simt.file("rounds/initial/mil.safetensors"), values_of(state_dict(*untrained)));
+  const std::string labels = "rounds/initial/label_scores.safetensors";
+  auto cpu_scores = train::read_instance_scores(cpu.context, labels);
+  auto simt_scores = train::read_instance_scores(simt.context, labels);
+  report("instance scores", largest(difference(joined(simt_scores), joined(cpu_scores))), kScoreTolerance);
+  report("slide scores",
+         largest(difference(values_of(simt.file("rounds/initial/scores.safetensors")),
+                            values_of(cpu.file("rounds/initial/scores.safetensors")))),
+         kScoreTolerance);
+
+  // Mining: each device its own scores, and the other's, which must give the same set exactly.
+  for (auto* scores : {&cpu_scores, &simt_scores}) {
+    for (std::size_t s = 0; s < scores->size(); ++s)
+      if (dataset.slides[s].split != train::Split::train) (*scores)[s].clear();
+  }
+  const MinedSet cpu_mined = train::mine(dataset, cpu_scores, cpu.config, "hnm", 0.5);
+  const MinedSet same = train::mine(dataset, cpu_scores, simt.config, "hnm", 0.5);
+  EXPECT_EQ(same.positive_threshold, cpu_mined.positive_threshold);
+  EXPECT_EQ(same.negative_threshold, cpu_mined.negative_threshold);
+  EXPECT_EQ(same.paced_positives.size(), cpu_mined.paced_positives.size());
+  EXPECT_EQ(same.hard_negatives.size(), cpu_mined.hard_negatives.size());
+  expect_same_mining(cpu_mined, train::mine(dataset, simt_scores, simt.config, "hnm", 0.5));
+
+  // Fine-tuning, from the cpu's encoder and scores.
+  const train::FinetuneTask task{"hnm", initial, "", cpu.file(labels), "rounds/hnm/1", 1, false};
+  for (Run* run : {&cpu, &simt}) timed("fine-tuning", *run, [&] { train::finetune(run->context, task); });
+  expect_same_weights("fine-tuned weights", cpu.file("rounds/hnm/1/encoder.safetensors"),
+                      simt.file("rounds/hnm/1/encoder.safetensors"), values_of(initial));
+}
+
+train::Config tiny_config() {
+  train::Config config = train::preset_config("tiny", "phantom");
+  config.data = "camelyon16";
+  config.root = phantom_set().string();
+  config.run = "set below";
+  config.pretrain = "simclr";
+  return config;
+}
+
+bool simt_has_all() {
+  return has_device_table<Conv2d<float>>(Device::simt) && has_device_table<SupCon<float>>(Device::simt);
+}
+
+/// --preset tiny cut down to a minute of the SIMT machine.
+void cut(train::Config& config) {
+  config.mpp = "4.0";
+  config.patch = 48;
+  config.head_hidden = 16;
+  config.head_output = 8;
+  config.pretrain_steps = 1;
+  config.pretrain_batch = 4;
+  config.chunk = 8;
+  config.mil_epochs = 1;
+  config.rounds = 1;
+  config.round_epochs = 1;
+  config.finetune_batch = 4;
+}
+
+TEST(Devices, SimtDoesWhatTheCpuDoesStageByStage) {
+  if (!simt_has_all()) GTEST_SKIP() << "operations without a simt version";
+  train::Config config = tiny_config();
+  cut(config);
+  train::validate(config);
+  compare_stage_by_stage(config, 1);
+}
+
+TEST(Devices, SimtDoesWhatTheCpuDoesStageByStageOnTheWholeTinyPreset) {
+  if (std::getenv("MICROTOME_SIMT_LARGE") == nullptr)
+    GTEST_SKIP() << "minutes of the SIMT machine; set MICROTOME_SIMT_LARGE";
+  compare_stage_by_stage(tiny_config(), 1 << 30);
+}
+
+ProgramOptions guarded() {
+  ProgramOptions options;
+  options.environment = {{"MICROTOME_SIMT_GUARD", "1"}};
+  return options;
+}
+
+TEST(Devices, TheProgramsRunOnSimt) {
+  if (!simt_has_all()) GTEST_SKIP() << "operations without a simt version";
+  const TemporaryFolder folder;
+  const std::vector<CsvSlide> slides = csv_slides(1);
+  const std::string run = folder / "run";
+  const Arguments flags{"--data",
+                        write_csv(folder, slides),
+                        "--preset",
+                        "tiny",
+                        "--width",
+                        "8",
+                        "--layer4-stride",
+                        "1",
+                        "--mpp",
+                        "8.0",
+                        "--patch",
+                        "48",
+                        "--head-hidden",
+                        "16",
+                        "--head-output",
+                        "8",
+                        "--chunk",
+                        "8",
+                        "--pretrain-steps",
+                        "1",
+                        "--pretrain-batch",
+                        "4",
+                        "--mil-epochs",
+                        "1",
+                        "--rounds",
+                        "1",
+                        "--round-epochs",
+                        "1",
+                        "--finetune-batch",
+                        "4",
+                        "--device",
+                        "simt",
+                        "--run",
+                        run};
+  const auto trained = train(flags, guarded());
+  ASSERT_EQ(trained.exit_code, 0) << trained.str();
+  const Json result = Json::parse(text_of(run + "/result.json"));
+  EXPECT_EQ(result.at("device"), "the SIMT machine");
+  EXPECT_EQ(result.at("config").at("device"), "simt");
+  EXPECT_EQ(result.at("notes"), Json::array());
+
+  // One slide on both devices, with the run's weights.
+  const std::string slide = slides.back().path.string();
+  std::vector<double> scores;
+  for (const char* device : {"simt", "cpu"}) {
+    const auto predicted =
+        predict({"--run", run, "--out", folder / device, "--device", device, slide}, guarded());
+    ASSERT_EQ(predicted.exit_code, 0) << predicted.str();
+    const std::size_t row = predicted.out.find("\n" + slides.back().id);
+    ASSERT_NE(row, std::string::npos) << predicted.out;
+    scores.push_back(std::strtod(predicted.out.c_str() + row + 1 + slides.back().id.size(), nullptr));
+  }
+  EXPECT_NEAR(scores[0], scores[1], kScoreTolerance);
+  for (const Json& tested : result.at("variants").at(0).at("test_slides")) {
+    if (tested.at("slide_id") != slides.back().id) continue;
+    EXPECT_NEAR(scores[0], tested.at("score").get<double>(), 1e-6);
+  }
+}
+
+TEST(Devices, ARunFolderBelongsToItsDeviceUnlessItIsSwitched) {
+  const TemporaryFolder folder;
+  const std::string run = folder / "run";
+  const Arguments quick{"--method", "mil", "--pretrain", "none"};
+  ASSERT_EQ(train(tiny_run(run, quick)).exit_code, 0);
+  const Json before = Json::parse(text_of(run + "/result.json"));
+  Arguments other = tiny_run(run, quick);
+  other.insert(other.end(), {"--device", "simt"});
+  expect_error(train(other), 1,
+               {"another configuration", "device is \"cpu\" in the folder and \"simt\" now"});
+  // Every stage is done, so that nothing is computed but what the labels would mine.
+  other.emplace_back("--switch-device");
+  const auto switched = train(other, guarded());
+  ASSERT_EQ(switched.exit_code, 0) << switched.str();
+  const Json after = Json::parse(text_of(run + "/result.json"));
+  EXPECT_EQ(after.at("weights_sha256"), before.at("weights_sha256"));
+  EXPECT_EQ(after.at("notes").back(), "begun on cpu, ended on simt (--switch-device)");
+  EXPECT_NE(text_of(run + "/log.jsonl").find(R"({"event": "device", "from": "cpu", "to": "simt"})"),
+            std::string::npos);
+  // From now on the folder is simt's.
+  expect_error(train(tiny_run(run, quick)), 1, {"device is \"simt\" in the folder and \"cpu\" now"});
+}
+
+TEST(Devices, WhereMemoryRunsOutChunksAreHalved) {
+  const TemporaryFolder folder;
+  const Arguments limited{"--rounds", "1", "--device-memory", "8"};
+  const auto result = train(tiny_run(folder / "run", limited));
+  ASSERT_EQ(result.exit_code, 0) << result.str();
+  EXPECT_NE(result.out.find("out of memory"), std::string::npos) << result.str();
+  const Json notes = Json::parse(text_of(folder / "run/result.json")).at("notes");
+  for (const char* step : {"pretrain", "finetune rounds/hnm+ranking/1"}) {
+    const std::string start = std::string(step) + ": memory ran out: chunks of ";
+    EXPECT_TRUE(std::any_of(notes.begin(), notes.end(),
+                            [&](const Json& note) { return note.get<std::string>().starts_with(start); }))
+        << step << notes;
+  }
+}
+
+TEST(Devices, EmbeddingInHalvesGivesTheSameBits) {
+  const train::Config config = tiny_config();
+  const TemporaryFolder work;
+  train::Dataset dataset = dataset_for(config, 1);
+  train::RunFolder folder(work / "run", config);
+  const std::vector<train::SlideTiles> tiles = train::tile_slides(dataset, config, folder, {});
+  train::PatchSource patches(dataset, tiles, config);
+  const train::Encoder encoder = train::make_encoder(config);
+  int32_t most = 0;
+  for (std::size_t s = 0; s < tiles.size(); ++s)
+    if (tiles[s].count() > tiles[static_cast<std::size_t>(most)].count()) most = static_cast<int32_t>(s);
+  ASSERT_GT(tiles[static_cast<std::size_t>(most)].count(), 16);
+
+  Allocator& memory = allocator(Device::cpu);
+  const std::size_t before = memory.live_bytes();
+  memory.reset_peak();
+  const Tensor whole = train::embed_slide(encoder, patches, most).features;
+  const std::size_t needed = memory.peak_bytes() - before;
+  memory.set_limit(before + needed * 3 / 4);
+  const Tensor halves = train::embed_slide(encoder, patches, most).features;
+  memory.set_limit(0);
+  ASSERT_EQ(whole.numel(), halves.numel());
+  EXPECT_EQ(std::memcmp(whole.raw(), halves.raw(), whole.bytes()), 0);
+}
+
+TEST(Devices, WhereNoChunkFitsOneLineSaysSo) {
+  const TemporaryFolder folder;
+  const auto result = train(tiny_run(folder / "run", {"--device-memory", "1"}));
+  EXPECT_EQ(result.exit_code, 1) << result.str();
+  expect_error(result, 1, {"out of memory", "--chunk"});
+}
+
+TEST(Devices, CudaWithoutAGpuIsOneLine) {
+  const TemporaryFolder folder;
+  const auto result = train(tiny_run(folder / "run", {"--device", "cuda"}));
+  if (result.exit_code == 0) GTEST_SKIP() << "there is a GPU";
+  expect_error(result, 1, {"--device cuda", "use --device cpu"});
+  EXPECT_FALSE(fs::exists(folder / "run"));
+}
+
+}  // namespace
+}  // namespace mt::end_to_end
