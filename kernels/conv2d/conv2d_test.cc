@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/device/device.h"
 #include "tensor/check.h"
 #include "tensor/io/npz.h"
 #include "tensor/parallel.h"
@@ -14,7 +15,9 @@ using testing::Buffer;
 
 // Shapes of ResNet in small (3x3 and 1x1 of stride 1 and 2, the 7x7 stem, few and odd channels, several
 // shards of images), filters that reach past the image, strides beyond the filter, rectangular filters,
-// strides that leave a rest, and nothing at all.
+// strides that leave a rest, and nothing at all. For the GPU, whose tiles are 128 x 64 in steps of 16 or 32
+// terms, and which splits shards of 256 pixels or more: several tiles in each direction in each of the three
+// products, in whole vectors of channels and without; more shards than one launch takes (32).
 constexpr Conv2dShape kCases[] = {
     {.n = 1, .h = 1, .w = 1, .c = 1, .k = 1},
     {.n = 2, .h = 9, .w = 11, .c = 5, .k = 7, .r = 3, .s = 3, .stride = 1, .padding = 1},
@@ -24,15 +27,21 @@ constexpr Conv2dShape kCases[] = {
     {.n = 3, .h = 7, .w = 6, .c = 16, .k = 40, .r = 1, .s = 1, .stride = 2},
     {.n = 19, .h = 4, .w = 4, .c = 8, .k = 10, .r = 3, .s = 3, .stride = 1, .padding = 1},
     {.n = 17, .h = 2, .w = 2, .c = 48, .k = 24, .r = 3, .s = 3, .stride = 2, .padding = 1},
-    {.n = 1, .h = 14, .w = 14, .c = 64, .k = 70, .r = 3, .s = 3, .stride = 1, .padding = 1},
+    {.n = 1, .h = 6, .w = 5, .c = 68, .k = 132, .r = 1, .s = 2, .stride = 1, .padding = 1},
+    {.n = 1, .h = 3, .w = 4, .c = 66, .k = 131, .r = 2, .s = 1, .stride = 1, .padding = 0},
+    {.n = 9, .h = 8, .w = 9, .c = 4, .k = 8, .r = 3, .s = 3, .stride = 2, .padding = 1},
     {.n = 2, .h = 8, .w = 9, .c = 4, .k = 6, .r = 3, .s = 3, .stride = 1, .padding = 0},
     {.n = 1, .h = 5, .w = 6, .c = 3, .k = 4, .r = 3, .s = 3, .stride = 1, .padding = 4},
     {.n = 1, .h = 11, .w = 10, .c = 3, .k = 4, .r = 2, .s = 5, .stride = 3, .padding = 2},
     {.n = 2, .h = 10, .w = 13, .c = 2, .k = 3, .r = 2, .s = 1, .stride = 4, .padding = 1},
+    {.n = 260, .h = 1, .w = 1, .c = 2, .k = 3, .r = 1, .s = 1, .stride = 2},
     {.n = 0, .h = 4, .w = 4, .c = 3, .k = 2, .r = 3, .s = 3, .stride = 1, .padding = 1},
     {.n = 2, .h = 4, .w = 4, .c = 0, .k = 2, .r = 3, .s = 3, .stride = 1, .padding = 1},
     {.n = 2, .h = 4, .w = 4, .c = 3, .k = 0, .r = 3, .s = 3, .stride = 1, .padding = 1},
 };
+
+constexpr Conv2dShape kLargeCase{
+    .n = 1, .h = 14, .w = 14, .c = 64, .k = 70, .r = 3, .s = 3, .stride = 1, .padding = 1};
 
 std::string name_of_case(const Conv2dShape& d) {
   return fmt::format("x({},{},{},{}) * {} filters {}x{} stride {} padding {}", d.n, d.h, d.w, d.c, d.k, d.r,
@@ -79,16 +88,17 @@ Operands<double> absolute(Operands<double> o) {
   return o;
 }
 
-Results<float> results_on(Device device, const Conv2dShape& d, const Operands<float>& o) {
+Results<float> results_on(Device device, const Conv2d<float>& table, const Conv2dShape& d,
+                          const Operands<float>& o) {
   Buffer<float> x(o.x, device);
   Buffer<float> w(o.w, device);
   Buffer<float> dy(o.dy, device);
   Buffer<float> y(y_size(d), device);
   Buffer<float> dx(x_size(d), device);
   Buffer<float> dw(w_size(d), device);
-  conv2d<float>(device).forward(x.data(), w.data(), y.data(), d, nullptr);
-  conv2d<float>(device).backward_data(dy.data(), w.data(), dx.data(), d, nullptr);
-  conv2d<float>(device).backward_weights(x.data(), dy.data(), dw.data(), d, nullptr);
+  table.forward(x.data(), w.data(), y.data(), d, nullptr);
+  table.backward_data(dy.data(), w.data(), dx.data(), d, nullptr);
+  table.backward_weights(x.data(), dy.data(), dw.data(), d, nullptr);
   return {y.host(), dx.host(), dw.host()};
 }
 
@@ -105,40 +115,114 @@ std::vector<float> narrowed(const std::vector<double>& values) {
   return {values.begin(), values.end()};
 }
 
-class Conv2dTest : public testing::KernelTest {};
+class Conv2dTest : public testing::KernelTest {
+ protected:
+  void SetUp() override {
+    KernelTest::SetUp();
+    const std::string& version = GetParam().version;
+    const bool tensor_cores = version == "tf32" || version == "tf32x3" || version == "bf16";
+    if (!IsSkipped() && device() == Device::cuda && tensor_cores &&
+        device_runtime(device()).architecture() < 80)
+      GTEST_SKIP() << "tensor cores for " << version << " need sm_80";
+  }
 
-TEST_P(Conv2dTest, ExactForSmallIntegers) {
-  for (const Conv2dShape& d : kCases) {
+  const Conv2d<float>& table() const { return version_of(conv2d<float>(device())); }
+
+  Results<float> results(const Conv2dShape& d, const Operands<float>& o) const {
+    return results_on(device(), table(), d, o);
+  }
+
+  void expect_exact(const Conv2dShape& d) const {
     const auto o =
         operands_of(d, [](int64_t n, uint64_t seed) { return testing::integer_values(n, seed, 8); });
-    const Results<float> got = results_on(device(), d, o);
+    const Results<float> got = results(d, o);
     const Results<double> want = reference(d, widened(o));
     testing::expect_same_bits(got.y, narrowed(want.y), "y of " + name_of_case(d));
     testing::expect_same_bits(got.dx, narrowed(want.dx), "dx of " + name_of_case(d));
     testing::expect_same_bits(got.dw, narrowed(want.dw), "dw of " + name_of_case(d));
   }
-}
 
-void expect_rounding(const std::vector<float>& got, const std::vector<double>& want,
-                     const std::vector<double>& magnitudes, int64_t terms, const std::string& what) {
-  // conv2d.md: gamma_terms times the sum of absolute terms.
-  const double roundoffs = static_cast<double>(terms) * testing::kRoundoff;
-  testing::expect_within(
-      got, want, [&](std::size_t i) { return roundoffs / (1 - roundoffs) * magnitudes[i]; }, what);
+  void expect_rounding(const Conv2dShape& d) const {
+    const auto o = operands_of(d, [](int64_t n, uint64_t seed) { return testing::uniform_values(n, seed); });
+    const Results<float> got = results(d, o);
+    const Results<double> want = reference(d, widened(o));
+    const Results<double> magnitudes = reference(d, absolute(widened(o)));
+    expect_bound(got.y, want.y, magnitudes.y, d.r * d.s * d.c, "y of " + name_of_case(d));
+    expect_bound(got.dx, want.dx, magnitudes.dx, d.r * d.s * d.k, "dx of " + name_of_case(d));
+    const int64_t shards = d.n / kConv2dShardImages + 1;
+    const int64_t shard_terms = std::min(d.n, kConv2dShardImages) * d.out_h() * d.out_w();
+    expect_bound(got.dw, want.dw, magnitudes.dw, shard_terms + shards, "dw of " + name_of_case(d));
+  }
+
+ private:
+  void expect_bound(const std::vector<float>& got, const std::vector<double>& want,
+                    const std::vector<double>& magnitudes, int64_t terms, const std::string& what) const {
+    const double bound = relative_bound(static_cast<double>(terms));
+    testing::expect_within(
+        got, want, [&](std::size_t i) { return bound * magnitudes[i]; }, what);
+  }
+
+  /// The bound of an element's error over the sum of its absolute terms: conv2d.md, gemm.md.
+  double relative_bound(double terms) const {
+    const auto gamma = [](double roundoffs) {
+      return roundoffs * testing::kRoundoff / (1 - roundoffs * testing::kRoundoff);
+    };
+    const std::string& version = GetParam().version;
+    if (version == "tf32") return 0x1p-10 + 0x1p-22 + gamma(2 * terms + 5);
+    if (version == "bf16") return 0x1p-7 + 0x1p-16 + gamma(2 * terms + 5);
+    if (version == "tf32x3") return gamma(6 * terms + 16);
+    return gamma(terms);
+  }
+};
+
+TEST_P(Conv2dTest, ExactForSmallIntegers) {
+  for (const Conv2dShape& d : kCases) expect_exact(d);
+}
+TEST_P(Conv2dTest, ExactForSmallIntegersInALargeShape) {
+  if (skips_large_case()) return;
+  expect_exact(kLargeCase);
 }
 
 TEST_P(Conv2dTest, WithinTheRoundingOfTheSum) {
-  for (const Conv2dShape& d : kCases) {
-    const auto o = operands_of(d, [](int64_t n, uint64_t seed) { return testing::uniform_values(n, seed); });
-    const Results<float> got = results_on(device(), d, o);
-    const Results<double> want = reference(d, widened(o));
-    const Results<double> magnitudes = reference(d, absolute(widened(o)));
-    expect_rounding(got.y, want.y, magnitudes.y, d.r * d.s * d.c, "y of " + name_of_case(d));
-    expect_rounding(got.dx, want.dx, magnitudes.dx, d.r * d.s * d.k, "dx of " + name_of_case(d));
-    const int64_t shards = d.n / kConv2dShardImages + 1;
-    const int64_t shard_terms = std::min(d.n, kConv2dShardImages) * d.out_h() * d.out_w();
-    expect_rounding(got.dw, want.dw, magnitudes.dw, shard_terms + shards, "dw of " + name_of_case(d));
-  }
+  for (const Conv2dShape& d : kCases) expect_rounding(d);
+}
+TEST_P(Conv2dTest, WithinTheRoundingOfTheSumInALargeShape) {
+  if (skips_large_case()) return;
+  expect_rounding(kLargeCase);
+}
+
+// A version that computes in another precision than it says would pass the bounds above.
+TEST_P(Conv2dTest, RoundsItsInputsAsItsNameSays) {
+  const Conv2dShape d{.n = 1, .h = 1, .w = 2, .c = 1, .k = 1, .r = 1, .s = 2};
+  const std::string& version = GetParam().version;
+  const auto expect_all = [](const Results<float>& got, float want) {
+    EXPECT_EQ(got.y[0], want);
+    EXPECT_EQ(got.dx[0], want);
+    EXPECT_EQ(got.dw[0], want);
+  };
+  const float beyond_tf32 = 1 + 0x1p-12F;
+  const float beyond_bf16 = 1 + 0x1p-9F;
+  const auto rounded_from = [&](float value) {  // in x for y and dw, in dy for dx
+    return Results<float>{results(d, {{value, 0}, {1, 1}, {1}}).y, results(d, {{1, 0}, {1, 1}, {value}}).dx,
+                          results(d, {{value, 0}, {1, 1}, {1}}).dw};
+  };
+  expect_all(rounded_from(beyond_tf32), version == "tf32" || version == "bf16" ? 1.0F : beyond_tf32);
+  expect_all(rounded_from(beyond_bf16), version == "bf16" ? 1.0F : beyond_bf16);
+}
+
+// So that a batch may be computed in chunks of any size.
+TEST_P(Conv2dTest, AnImageHasTheSameBitsHoweverManyImagesThereAre) {
+  const Conv2dShape all{.n = 3, .h = 7, .w = 6, .c = 8, .k = 12, .r = 3, .s = 3, .stride = 2, .padding = 1};
+  const Conv2dShape one{.n = 1, .h = 7, .w = 6, .c = 8, .k = 12, .r = 3, .s = 3, .stride = 2, .padding = 1};
+  auto o = operands_of(all, [](int64_t n, uint64_t seed) { return testing::uniform_values(n, seed); });
+  Results<float> whole = results(all, o);
+  o.x.resize(o.x.size() / 3);
+  o.dy.resize(o.dy.size() / 3);
+  const Results<float> first = results(one, o);
+  whole.y.resize(first.y.size());
+  whole.dx.resize(first.dx.size());
+  testing::expect_same_bits(whole.y, first.y, "y");
+  testing::expect_same_bits(whole.dx, first.dx, "dx");
 }
 
 // The contract of backward_weights: shards of 8 images, summed from zero and added in order. A caller that
@@ -146,7 +230,7 @@ TEST_P(Conv2dTest, WithinTheRoundingOfTheSum) {
 TEST_P(Conv2dTest, WeightGradientsAreTheOrderedSumOfShards) {
   const Conv2dShape d{.n = 21, .h = 6, .w = 5, .c = 6, .k = 9, .r = 3, .s = 3, .stride = 1, .padding = 1};
   const auto o = operands_of(d, [](int64_t n, uint64_t seed) { return testing::uniform_values(n, seed); });
-  const std::vector<float> whole = results_on(device(), d, o).dw;
+  const std::vector<float> whole = results(d, o).dw;
   std::vector<float> sum(whole.size(), 0.0F);
   for (int64_t first = 0; first < d.n; first += kConv2dShardImages) {
     Conv2dShape shard = d;
@@ -156,7 +240,7 @@ TEST_P(Conv2dTest, WeightGradientsAreTheOrderedSumOfShards) {
                   o.x.begin() + (first + shard.n) * (x_size(d) / d.n));
     part.dy.assign(o.dy.begin() + first * (y_size(d) / d.n),
                    o.dy.begin() + (first + shard.n) * (y_size(d) / d.n));
-    const std::vector<float> dw = results_on(device(), shard, part).dw;
+    const std::vector<float> dw = results(shard, part).dw;
     for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += dw[i];
   }
   testing::expect_same_bits(whole, sum, "dw");
@@ -173,7 +257,7 @@ TEST_P(Conv2dTest, SameBitsForAnyNumberOfThreads) {
     std::vector<Results<float>> results;
     for (const int threads : {1, 2, 3}) {
       set_thread_count(threads);
-      results.push_back(results_on(Device::cpu, d, o));
+      results.push_back(results_on(Device::cpu, table(), d, o));
     }
     for (std::size_t i = 1; i < results.size(); ++i) {
       testing::expect_same_bits(results[0].y, results[i].y, "y of " + name_of_case(d));
@@ -187,7 +271,7 @@ TEST_P(Conv2dTest, SameBitsForAnyNumberOfThreads) {
 TEST_P(Conv2dTest, WrongSizesAreErrorsThatNameThem) {
   const auto message = [&](const Conv2dShape& d) -> std::string {
     try {
-      conv2d<float>(device()).forward(nullptr, nullptr, nullptr, d, nullptr);
+      table().forward(nullptr, nullptr, nullptr, d, nullptr);
     } catch (const Error& error) {
       return error.what();
     }

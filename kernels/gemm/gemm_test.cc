@@ -209,6 +209,22 @@ TEST_P(GemmTest, RoundsItsInputsAsItsNameSays) {
             version == "bf16" ? 1.0F : beyond_bf16);
 }
 
+// A chunk of a batch gives the bits of the whole batch, as long as the batch is not what the sum runs over.
+// (The CPU takes up to 3 rows as dot products, in another order.)
+TEST_P(GemmTest, ARowHasTheSameBitsHoweverManyRowsThereAre) {
+  for (const bool transpose_b : {false, true}) {
+    const Case whole{70, 36, 260, false, transpose_b};
+    Operands o =
+        operands_of(whole, [](int64_t n, uint64_t seed) { return testing::uniform_values(n, seed); });
+    const std::vector<float> all = product(whole, o);
+    const Case part{4, 36, 260, false, transpose_b};
+    o.a.resize(static_cast<std::size_t>(part.m * o.lda));
+    o.c.resize(static_cast<std::size_t>(part.m * o.ldc));
+    testing::expect_same_bits(product(part, o), std::vector<float>(all.begin(), all.begin() + part.m * o.ldc),
+                              name_of_case(part));
+  }
+}
+
 TEST_P(GemmTest, ZeroBetaNeverReadsTheOldResult) {
   for (const int64_t k : {0, 1, 300}) {
     for (const int64_t m : {1, 20}) {

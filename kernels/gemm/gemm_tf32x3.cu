@@ -10,7 +10,7 @@ namespace mt::MT_BACKEND {
 void multiply_tf32x3(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a,
                      int64_t lda, const float* b, int64_t ldb, float beta, float* c, int64_t ldc,
                      const GemmEpilogue<float>& epilogue, Stream stream) {
-  if (!has_tensor_cores()) fail_kernel("gemm: tf32x3 needs a GPU of compute capability 8.0 or later");
+  require_tensor_cores("gemm", "tf32x3");
   multiply_with<Tf32x3Engines>(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta, c, ldc, epilogue,
                                stream);
 }

@@ -1,6 +1,7 @@
 #pragma once
 // The versions of the matrix product, each in a .cu of its own: they compile side by side.
 
+#include <string>
 #include <type_traits>
 
 #include "kernels/device/device.h"
@@ -19,6 +20,11 @@ GemmFunction multiply_bf16;    // gemm_bf16.cu
 /// Tensor cores for these precisions are there from sm_80 on; the SIMT machine computes as they do.
 inline bool has_tensor_cores() {
   return kDevice == Device::simt || device_runtime(kDevice).architecture() >= 80;
+}
+
+inline void require_tensor_cores(const char* operation, const char* version) {
+  if (!has_tensor_cores())
+    fail_kernel(std::string(operation) + ": " + version + " needs a GPU of compute capability 8.0 or later");
 }
 
 }  // namespace mt::MT_BACKEND

@@ -11,7 +11,9 @@ void multiply_as(const float* a, int64_t lda, const float* b, int64_t ldb, const
                  int terms, Stream stream) {
   const MatrixOperand<!kTransposeA, kVector> rows{a, lda, result.rows, terms};
   const MatrixOperand<kTransposeB, kVector> columns{b, ldb, result.columns, terms};
-  launch_product<typename Engines::template For<kVector>>(rows, columns, result, terms, stream);
+  // Sums over the rows of A are gradients of weights, long and few. Others stay whole: a row of C has the
+  // same bits however many rows there are.
+  launch_product<typename Engines::template For<kVector>>(rows, columns, result, terms, kTransposeA, stream);
 }
 
 template <typename Engines, int kVector>

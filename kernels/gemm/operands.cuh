@@ -45,6 +45,18 @@ inline bool is_vectorised(const float* data, int64_t stride, int64_t along) {
   return reinterpret_cast<std::uintptr_t>(data) % 16 == 0 && stride % 4 == 0 && along % 4 == 0;
 }
 
+/// The first `count` of four values, at once where rows are vectorised.
+__device__ inline void store4(float* target, const float (&value)[4], int count, bool vectorised) {
+  if (vectorised && count > 0) {
+    simt::store_vector(target, float4{value[0], value[1], value[2], value[3]});
+  } else {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if (i < count) target[i] = value[i];
+    }
+  }
+}
+
 /// C (rows, columns): element = activation(sum + beta C + bias).
 struct MatrixResult {
   float* c;
@@ -71,16 +83,11 @@ struct MatrixResult {
   __device__ void write4(int row, int column, const float (&sum)[4]) const {
     if (row >= rows) return;
     float* target = c + row * stride + column;
-    if (vectorised && column < columns) {
-      simt::store_vector(
-          target, float4{finished(sum[0], target, column), finished(sum[1], target + 1, column + 1),
-                         finished(sum[2], target + 2, column + 2), finished(sum[3], target + 3, column + 3)});
-    } else {
+    float value[4];
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        if (column + i < columns) write(row, column + i, sum[i]);
-      }
-    }
+    for (int i = 0; i < 4; ++i)
+      value[i] = column + i < columns ? finished(sum[i], target + i, column + i) : 0;
+    store4(target, value, columns - column, vectorised);
   }
 };
 

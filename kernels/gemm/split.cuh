@@ -63,13 +63,15 @@ void launch_tiles(const Problem& problem, int64_t rows, int64_t columns, int64_t
       Engine::kThreads, shared_bytes, stream, problem);
 }
 
-/// result = A B over `terms` terms. The result is not empty.
+/// result = A B over `terms` terms. The result is not empty. Only sums that may be split are.
 template <typename Engine, typename A, typename B>
-void launch_product(const A& a, const B& b, const MatrixResult& result, int terms, Stream stream) {
+void launch_product(const A& a, const B& b, const MatrixResult& result, int terms, bool may_split,
+                    Stream stream) {
   const int64_t outputs = static_cast<int64_t>(result.rows) * result.columns;
   const int64_t blocks =
       blocks_for(result.rows, Engine::kRows) * blocks_for(result.columns, Engine::kColumns);
-  const int64_t each = split_terms(blocks, terms, outputs, Engine::kTerms);
+  const int64_t each =
+      may_split ? split_terms(blocks, terms, outputs, Engine::kTerms) : std::max<int64_t>(terms, 1);
   const int64_t splits = std::max(blocks_for(terms, each), int64_t{1});
   constexpr int64_t kBytes = Stages<Engine, A, B>::kBytes;
   if (splits == 1) {

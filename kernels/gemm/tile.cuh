@@ -190,7 +190,7 @@ __device__ inline void compute_tile(const Slice<A, B, Result>& slice, int first_
 
 /// Grid (tiles of rows, tiles of columns, slices). Problem: slice(z), the same type of Slice for each z.
 template <typename Engine, typename Problem>
-__global__ __launch_bounds__(Engine::kThreads) void multiply_tiles(Problem problem) {
+__global__ __launch_bounds__(Engine::kThreads, 2) void multiply_tiles(Problem problem) {
   const auto slice = problem.slice(static_cast<int>(blockIdx.z));
   const int first_row = static_cast<int>(blockIdx.x) * Engine::kRows;
   const int first_column = static_cast<int>(blockIdx.y) * Engine::kColumns;

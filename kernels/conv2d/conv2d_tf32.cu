@@ -1,0 +1,27 @@
+// Convolutions on tensor cores, inputs rounded to tf32 (11 bits): the version "tf32".
+
+#include "kernels/conv2d/conv2d_versions.cuh"
+#include "kernels/conv2d/convolve.cuh"
+#include "kernels/gemm/tensor_engine.cuh"
+
+namespace mt::MT_BACKEND {
+namespace {
+
+void forward(const float* x, const float* weight, float* y, const Conv2dShape& shape, Stream stream) {
+  require_tensor_cores("conv2d", "tf32");
+  forward_with<Tf32Engines>(multiply_tf32, x, weight, y, shape, stream);
+}
+void backward_data(const float* dy, const float* weight, float* dx, const Conv2dShape& shape, Stream stream) {
+  require_tensor_cores("conv2d", "tf32");
+  backward_data_with<Tf32Engines>(multiply_tf32, dy, weight, dx, shape, stream);
+}
+void backward_weights(const float* x, const float* dy, float* dw, const Conv2dShape& shape, Stream stream) {
+  require_tensor_cores("conv2d", "tf32");
+  backward_weights_with<Tf32Engines>(x, dy, dw, shape, stream);
+}
+
+}  // namespace
+
+const Conv2d<float> kConv2dTf32{forward, backward_data, backward_weights};
+
+}  // namespace mt::MT_BACKEND
