@@ -153,7 +153,7 @@ __global__ void scatter_owned(const float* y, const int64_t* indices, float* x, 
     for (int k = 0; k < kPerThread; ++k) {
       if (target[k] >= 0) hits[next++] = {begin + threadIdx.x * kPerThread + k, target[k]};
     }
-    simt::sync_threads();
+    simt::sync_threads();  // hits are there; they are read before the next block_exclusive_sum lets anyone on
     if (c < columns) {
       for (int h = 0; h < place.all;) {  // runs of one target stay in registers
         const int64_t row = hits[h].target;
@@ -166,7 +166,6 @@ __global__ void scatter_owned(const float* y, const int64_t* indices, float* x, 
         simt::store_vector(x + row * columns + c, sum);
       }
     }
-    simt::sync_threads();  // the hits have been read
   }
 }
 
