@@ -176,14 +176,34 @@ void backward(const SupConBatch<float>& b, const float* lse, const int32_t* posi
   kGradient(b, terms.data(), dz, stream);
 }
 
+/// The SIMT machine has tensor cores too, but computes faster without.
+bool prefers_tensor_cores() {
+  return kDevice == Device::cuda && device_runtime(kDevice).architecture() >= 80;
+}
+
+void statistics(const SupConBatch<float>& b, float* lse, float* positive_sum, int32_t* positive_count,
+                Stream stream) {
+  SupConStatistics& version = prefers_tensor_cores() ? supcon_statistics_tf32x3 : supcon_statistics_fp32;
+  version(b, lse, positive_sum, positive_count, stream);
+}
+
+void gradient(const SupConBatch<float>& b, const SupConTerm* terms, float* dz, Stream stream) {
+  SupConGradient& version = prefers_tensor_cores() ? supcon_gradient_tf32x3 : supcon_gradient_fp32;
+  version(b, terms, dz, stream);
+}
+
+constexpr SupCon<float> kFast{forward<statistics>, mean, backward<gradient>};
 constexpr SupCon<float> kNaive{forward<statistics_naive>, mean, backward<gradient_naive>};
-constexpr SupCon<float> kFast{forward<supcon_statistics_fp32>, mean, backward<supcon_gradient_fp32>};
+constexpr SupCon<float> kFp32{forward<supcon_statistics_fp32>, mean, backward<supcon_gradient_fp32>};
+constexpr SupCon<float> kTf32x3{forward<supcon_statistics_tf32x3>, mean, backward<supcon_gradient_tf32x3>};
 
 }  // namespace
 
 void register_supcon() {
   register_table(kDevice, kFast);
   register_table(kDevice, kNaive, "naive");
+  register_table(kDevice, kTf32x3, "tf32x3");
+  if (kDevice == Device::cuda) register_table(kDevice, kFp32, "fp32");  // on simt it is the first
 }
 
 }  // namespace mt::MT_BACKEND

@@ -11,6 +11,8 @@ __device__ float element(const float4& v, int k) {
 
 /// Each thread holds its 4 × 4 elements of a product in registers.
 struct Fp32Product {
+  static constexpr int kChunksOfTwoBlocks = 2;
+
   struct Similarities {
     float sum[4][4];  // rows 4y + n, columns x + 16m
 

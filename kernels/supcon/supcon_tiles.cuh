@@ -25,6 +25,8 @@ constexpr int kOperands = 2 * kTile * kDepthStride;  // floats; holds a chunk (k
 constexpr int kSquare = kTile * kTileStride;
 constexpr int64_t kTileBytes = (kOperands + kSquare) * static_cast<int64_t>(sizeof(float));
 static_assert(kOperands >= kSquare && kTileBytes <= kMaxStaticSharedBytes);
+// A Product has kChunksOfTwoBlocks: up to so many chunks of dz a block's registers leave room for a second
+// block.
 constexpr int64_t kMostSplits = 4;  // of the columns: scratch memory stays in proportion to rows · width
 
 struct SupConTask {
@@ -179,7 +181,7 @@ __global__ void supcon_merge_statistics(const SupConState* parts, SupConRules ru
 /// columns. out: (splits, end − begin, width), each split's sum over its columns; with one split, dz itself,
 /// times `scale`.
 template <typename Product, int kChunks>
-__global__ void __launch_bounds__(kTileThreads, kChunks <= 2 ? 2 : 1)
+__global__ void __launch_bounds__(kTileThreads, kChunks <= Product::kChunksOfTwoBlocks ? 2 : 1)
     supcon_gradient(SupConTask task, int64_t begin, int64_t end, const SupConTerm* terms, float scale,
                     float* out) {
   DYN_SHARED(float, shared);
