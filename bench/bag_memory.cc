@@ -6,9 +6,8 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
-#include <string>
 
+#include "bench/peak_memory.h"
 #include "models/losses.h"
 #include "tensor/rng.h"
 #include "train/optimizer.h"
@@ -22,15 +21,6 @@ Variable random_bag(int64_t instances, uint64_t item) {
   RandomStream random(1, Purpose::test, 0, item);
   for (float& value : features.span<float>()) value = random.normal();
   return Variable(features);
-}
-
-/// A line of /proc/self/status, in GB of 10⁹ bytes.
-double status_gb(const std::string& key) {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with(key + ":")) return 1024e-9 * std::atof(line.c_str() + key.size() + 1);
-  }
-  fail("bag_memory: /proc/self/status has no {}", key);
 }
 
 /// Two steps, as the second one finds the optimizer's state in place. Returns the last loss.
@@ -62,7 +52,7 @@ int main(int argc, char** argv) {
   }
   try {
     const double loss = train_pair(positive, negative);
-    const double peak = status_gb("VmHWM");
+    const double peak = bench::peak_resident_gb();
     fmt::print("bag of {} x 512 and one of {}: loss {:.3f}, peak {:.2f} GB, limit {} GB: {}\n", positive,
                negative, loss, peak, limit, peak <= limit ? "kept" : "EXCEEDED");
     return peak <= limit ? 0 : 1;

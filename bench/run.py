@@ -46,6 +46,7 @@ def commands(build, folder):
     for task in ("inference", "training", "mil"):
         yield f"pytorch_{task}", ["against_pytorch"], without_pytorch, [*script, task]
     yield "bag_memory", ["bag_memory"], "", [str(build / "bench" / "bag_memory")]
+    yield "supcon_memory", ["supcon_memory"], "", [str(build / "bench" / "supcon_memory")]
     yield "embedding_memory", ["train", "slide"], "", [sys.executable, str(HERE / "embedding_memory.py"), str(build)]
     yield "conv_vs_onednn", ["conv_vs_onednn"], "", [str(build / "bench" / "conv_vs_onednn")]
     yield "slide_reads", ["slide_reads", "slide"], "", lambda: [str(build / "bench" / "slide_reads"), phantom_slide(build, folder)]
