@@ -186,7 +186,9 @@ TEST_P(SupConTest, AgreesWithReferenceInAllModes) {
   for (const auto& [rows, width] : shapes) {
     for (const PairMode mode : kModes) {
       for (const bool masked : {false, true}) {
-        if (device() == Device::simt && rows < 60 && mode != PairMode::all) continue;
+        if (device() == Device::simt && rows < 60 && mode != PairMode::negatives) continue;
+        if (device() == Device::simt && GetParam().version == "tf32x3" && mode != PairMode::negatives)
+          continue;
         Problem p = random_problem(rows, width, mode, masked, static_cast<uint64_t>(rows));
         const std::string what =
             fmt::format("{} rows, width {}, mode {}, mask {}", rows, width, static_cast<int>(mode), masked);
