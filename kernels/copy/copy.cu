@@ -1,7 +1,6 @@
 // Strided copies and layouts on cuda and simt. Contract: copy.h, copy.md. First the naive version, then the
 // fast one. Casts and images: copy_cast.cu.
 
-#include "kernels/common/map.cuh"
 #include "kernels/common/tables.h"
 #include "kernels/copy/copy.h"
 
@@ -209,7 +208,7 @@ Axes merged(const Axes& axes) {
 int64_t widen(Axes& axes, const void* source, const void* target, int64_t element_bytes) {
   Axis& inner = axes.axis[axes.count - 1];
   while (element_bytes < 16 && inner.stride == 1 && inner.size % 2 == 0 &&
-         all_aligned({source, target}, static_cast<std::uintptr_t>(2 * element_bytes))) {
+         aligned_to(2 * element_bytes, source, target)) {
     for (int d = 0; d + 1 < axes.count; ++d) {
       if (axes.axis[d].stride % 2 != 0) return element_bytes;
     }

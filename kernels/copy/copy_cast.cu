@@ -7,7 +7,6 @@
 #include <type_traits>
 
 #include "kernels/common/device_array.cuh"
-#include "kernels/common/map.cuh"
 #include "kernels/copy/copy_cast.cuh"
 #include "kernels/device/kernel.h"
 
@@ -81,8 +80,8 @@ __device__ Target converted(Source value, bool& fits) {
 
 // ---- Cast: kWidth neighbours per thread
 
-using Place = unsigned long long;  // of an element; atomics have no int64_t
-constexpr Place kNowhere = ~Place{0};
+using Place = int64_t;  // of an element
+constexpr Place kNowhere = INT64_MAX;
 
 /// Moved in one access where kWidth elements have 16 bytes or fewer, else in two.
 template <typename T, int kWidth>
@@ -157,8 +156,8 @@ void cast_between(const void* source, void* target, int64_t n, Stream stream) {
                                                   to, n, first_bad);
   };
   const auto run_widest = [&](Place* first_bad) {
-    const bool vectors = all_aligned({source}, kMostWidth * sizeof(Source)) &&
-                         all_aligned({target}, kMostWidth * sizeof(Target));
+    const bool vectors =
+        aligned_to(kMostWidth * sizeof(Source), source) && aligned_to(kMostWidth * sizeof(Target), target);
     if (vectors) {
       run(std::integral_constant<int, kMostWidth>{}, first_bad);
     } else {
@@ -307,7 +306,7 @@ void image_to_float(const uint8_t* images, float* y, int64_t n, int64_t pixels, 
   launch<fill_table>(blocks_for(kTable, kThreads), kThreads, 0, stream, table.data(), scaling_of(scaling));
   launch<image_groups>(blocks_for(elements, kBlockElements), kThreads, 0, stream, images,
                        static_cast<const float*>(table.data()), y, elements, scaling.swap_red_blue,
-                       all_aligned({y}));
+                       aligned_to(sizeof(float4), y));
 }
 
 void image_to_float_naive(const uint8_t* images, float* y, int64_t n, int64_t pixels,

@@ -1,10 +1,18 @@
 #pragma once
 // What copy_cast.cu gives to copy.cu, which has the table. Contracts: copy.h.
 
+#include <cstdint>
+
 #include "kernels/copy/copy.h"
 #include "kernels/device/kernel.h"
 
 namespace mt::MT_BACKEND {
+
+/// Whether `bytes` bytes may be moved in one access at all of these addresses.
+template <typename... Pointers>
+bool aligned_to(int64_t bytes, Pointers... pointers) {
+  return ((reinterpret_cast<std::uintptr_t>(pointers) % static_cast<std::uintptr_t>(bytes) == 0) && ...);
+}
 
 void cast(const void* source, DType source_type, void* target, DType target_type, int64_t n, Stream stream);
 void cast_naive(const void* source, DType source_type, void* target, DType target_type, int64_t n,

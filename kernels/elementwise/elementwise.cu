@@ -102,7 +102,7 @@ void add_row(const float* x, const float* row, float* y, int64_t rows, int64_t c
   if (n == 0) return;
   // Short rows would leave most of a block idle; they, and rows longer than a grid's height, are taken as one
   // flat array.
-  const int64_t width = columns % 4 == 0 && all_aligned({x, row, y}) ? 4 : 1;
+  const int64_t width = columns % 4 == 0 && aligned_to_vectors(x, row, y) ? 4 : 1;
   const Extent grid{blocks_for(rows, kRowsPerBlock), blocks_for(columns, width * kRowThreads)};
   if (columns < 32 * width || grid.y > 65535) {
     const int64_t blocks = blocks_for(n, kMapThreads);

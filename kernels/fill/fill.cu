@@ -1,7 +1,7 @@
 // Fills memory on cuda and simt. fill.md. First the naive version, then the fast one.
 
-#include "kernels/common/map.cuh"
 #include "kernels/common/tables.h"
+#include "kernels/common/vectors.cuh"
 #include "kernels/device/kernel.h"
 #include "kernels/fill/fill.h"
 
@@ -31,18 +31,14 @@ __global__ void fill_vectors(float* y, float value, int64_t n, bool vectors) {  
   const int64_t start = blockIdx.x * kBlockElements + 4 * threadIdx.x;
 #pragma unroll
   for (int v = 0; v < kVectorsPerThread; ++v) {
-    const int64_t i = start + int64_t{4} * v * kThreads;
-    if (vectors && i + 4 <= n) {
-      simt::store_vector(y + i, float4{value, value, value, value});
-    } else {
-      for (int64_t k = i; k < n && k < i + 4; ++k) y[k] = value;
-    }
+    store_four(y, start + int64_t{4} * v * kThreads, n, vectors, float4{value, value, value, value});
   }
 }
 
 void constant(float* y, float value, int64_t n, Stream stream) {
   if (n == 0) return;
-  launch<fill_vectors>(blocks_for(n, kBlockElements), kThreads, 0, stream, y, value, n, all_aligned({y}));
+  launch<fill_vectors>(blocks_for(n, kBlockElements), kThreads, 0, stream, y, value, n,
+                       aligned_to_vectors(y));
 }
 
 constexpr Fill<float> kFast{constant};
