@@ -49,10 +49,10 @@ verify-tsan:
 	@ninja -C build-tsan --quiet
 	@scripts/with_archer.sh python3 tests/run_tests.py build-tsan
 
-# --preset tiny as it is, every stage on the SIMT machine beside the cpu from the same files.
+# --preset tiny, every stage on the SIMT machine beside the cpu from the same files.
 verify-devices: all
 	@ninja -C $(BUILD) --quiet tests/end_to_end_test
-	@MICROTOME_SIMT_LARGE=1 $(BUILD)/tests/end_to_end_test --gtest_filter='Devices.*OnTheWholeTinyPreset'
+	@MICROTOME_SIMT_LARGE=1 $(BUILD)/tests/end_to_end_test --gtest_filter='Devices.*OnTheTinyPreset'
 
 # Data races between CUDA threads; RACE_CHECK='--operations softmax' or '--only kernels' narrows it.
 RACE_CHECK ?=

@@ -14,8 +14,9 @@ namespace {
 class HostMemory final : public MemorySource {
  public:
   void* allocate(std::size_t bytes) override {
-    if (simt_machine::memory_guard_is_on()) return simt_machine::allocate_guarded(bytes);
-    void* pointer = nullptr;  // 256-byte alignment is what cudaMalloc promises
+    if (!kSanitized || simt_machine::memory_guard_is_on()) return simt_machine::allocate_guarded(bytes);
+    void* pointer = nullptr;  // a heap block of exactly this size, for the sanitizers; 256-byte alignment is
+                              // what cudaMalloc promises
     return posix_memalign(&pointer, 256, bytes) == 0 ? pointer : nullptr;
   }
   void deallocate(void* pointer, std::size_t bytes) noexcept override {

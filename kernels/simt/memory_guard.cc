@@ -21,7 +21,7 @@ struct Guard {
   std::atomic<bool> on{std::getenv("MICROTOME_SIMT_GUARD") != nullptr};
   std::atomic<char*> base{nullptr};
   std::size_t used = 0;
-  int open = 0;
+  int open = on ? 0 : 1;  // the guard being off counts as one
   struct sigaction before {};
 };
 
@@ -68,7 +68,11 @@ std::size_t whole_pages(std::size_t bytes) {
 }  // namespace
 
 void set_memory_guard(bool on) {
-  guard().on.store(on);
+  Guard& state = guard();
+  const std::lock_guard lock(state.mutex);
+  if (state.on.exchange(on) == on) return;
+  state.open += on ? -1 : 1;
+  protect(state, on ? PROT_NONE : PROT_READ | PROT_WRITE);
 }
 
 bool memory_guard_is_on() {

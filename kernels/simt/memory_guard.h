@@ -10,21 +10,21 @@
 
 namespace mt::simt_machine {
 
-/// Memory allocated from now on is guarded, or is not. At first: whether MICROTOME_SIMT_GUARD is set. A touch
-/// by host code then ends the program with SIGSEGV, and one line on stderr that says why.
+/// At first: whether MICROTOME_SIMT_GUARD is set. A touch by host code then ends the program with SIGSEGV,
+/// and one line on stderr that says why. Not to be changed while an OpenMemory lives.
 void set_memory_guard(bool on);
 bool memory_guard_is_on();
 
-/// Page-aligned bytes of a range of addresses of which none is ever used twice; null when there are none
-/// left.
+/// Page-aligned bytes that can be guarded, of a range of addresses of which none is ever used twice; null
+/// when there are none left.
 void* allocate_guarded(std::size_t bytes);
 /// False when `pointer` did not come from allocate_guarded(); else its pages are given back.
 bool deallocate_guarded(void* pointer, std::size_t bytes) noexcept;
 
-/// Throws Error when a kernel's argument points to memory that is not guarded; null is allowed.
+/// Throws Error when a kernel's argument points elsewhere than into such memory; null is allowed.
 void check_argument(const LaunchConfig& config, const void* argument);
 
-/// Guarded memory can be touched while one of these lives, by any thread. May be nested.
+/// Memory under the guard can be touched while one of these lives, by any thread. May be nested.
 class OpenMemory {
  public:
   OpenMemory();

@@ -1,15 +1,15 @@
 #include "tests/harness/kernel_test.h"
 
-#include "kernels/device/device.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
 
-namespace mt::testing {
+#include "kernels/device/device.h"
+#include "kernels/simt/memory_guard.h"
 
+namespace mt::testing {
 namespace {
 
 bool environment_is(const char* name, const char* value) {
@@ -36,12 +36,15 @@ void KernelTest::SetUp() {
   if (!device_is_present(device())) GTEST_SKIP() << "no NVIDIA GPU";
   simt_machine::set_schedule(GetParam().schedule);
   if (checks_races()) simt_machine::set_race_check(true);
+  // Launchers that touch the device's memory would crash on a GPU. Sanitizers need heap blocks instead.
+  simt_machine::set_memory_guard(device() == Device::simt && !kSanitized);
   remove_barrier_by_name();
 }
 
 void KernelTest::TearDown() {
   simt_machine::set_schedule({});
   simt_machine::set_race_check(false);
+  simt_machine::set_memory_guard(false);
 }
 
 bool KernelTest::skips_large_case() const {
