@@ -52,8 +52,10 @@ class CudaRuntime final : public DeviceRuntime {
   int architecture() override {
     int major = 0;
     int minor = 0;
-    check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0), "cudaDeviceGetAttribute");
-    check_cuda(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0), "cudaDeviceGetAttribute");
+    check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0),
+               "cudaDeviceGetAttribute");
+    check_cuda(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0),
+               "cudaDeviceGetAttribute");
     return 10 * major + minor;
   }
   void copy_to_device(void* target, const void* source, std::size_t bytes, Stream stream) override {
