@@ -11,6 +11,7 @@ __device__ float element(const float4& v, int k) {
 
 /// Each thread holds its 4 × 4 elements of a product in registers.
 struct Fp32Product {
+  static constexpr int kStages = 1;
   static constexpr int kChunksOfTwoBlocks = 2;
 
   struct Similarities {

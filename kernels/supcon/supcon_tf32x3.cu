@@ -57,7 +57,8 @@ __device__ void store_sums(float* square, const Sum (&sum)[2]) {
 }
 
 struct Tf32x3Product {
-  static constexpr int kChunksOfTwoBlocks = 1;
+  static constexpr int kStages = 2;
+  static constexpr int kChunksOfTwoBlocks = 0;
 
   struct Similarities {
     Sum sum[2];
@@ -69,7 +70,7 @@ struct Tf32x3Product {
     /// of_rows, of_columns: (kTile, kDepthStride)
     __device__ void add(const float* of_rows, const float* of_columns) {
       const WarpTile own;
-#pragma unroll 2
+#pragma unroll 1  // two at a time spill registers on sm_90
       for (int k = 0; k < kDepth; k += kStep) {
         SplitA<Layout::row_major> a;  // (16, 8)
         a.load(of_rows + own.row * kDepthStride + k, kDepthStride);

@@ -23,10 +23,10 @@ constexpr int kDepthStride = kDepth + 4;
 constexpr int kTileStride = kTile + 4;
 constexpr int kOperands = 2 * kTile * kDepthStride;  // floats; holds a chunk (kTile, kTileStride) too
 constexpr int kSquare = kTile * kTileStride;
-constexpr int64_t kTileBytes = (kOperands + kSquare) * static_cast<int64_t>(sizeof(float));
-static_assert(kOperands >= kSquare && kTileBytes <= kMaxStaticSharedBytes);
-// A Product has kChunksOfTwoBlocks: up to so many chunks of dz a block's registers leave room for a second
-// block.
+static_assert(kOperands >= kSquare);
+// A Product has kStages, buffers of operands: with two of them, one is filled by asynchronous copies while
+// the other is multiplied. And kChunksOfTwoBlocks: up to so many chunks of dz, a block's registers leave room
+// for a second block.
 constexpr int64_t kMostSplits = 4;  // of the columns: scratch memory stays in proportion to rows · width
 
 struct SupConTask {
@@ -74,20 +74,64 @@ __device__ void load_tile(const SupConTask& task, int64_t first, int64_t d0, flo
   }
 }
 
-/// Products z_i · z_j of rows i0 … and columns j0 … into square (kTile, kTileStride). All threads must come
-/// here; each may read its own elements, rows 4y + n and columns x + 16m, at once.
+/// The same by asynchronous copies where z allows; the caller commits them.
+template <int kColumns, int kStride>
+__device__ void start_tile(const SupConTask& task, int64_t first, int64_t d0, float* tile) {
+  if (!task.vectors) {
+    load_tile<kColumns, kStride>(task, first, d0, tile);
+  } else {
+    constexpr int kVectors = kColumns / 4;  // of a row
+#pragma unroll
+    for (int k = 0; k < kTile * kVectors / kTileThreads; ++k) {
+      const int v = k * kTileThreads + static_cast<int>(threadIdx.x);
+      const int64_t row = first + v / kVectors;
+      const int64_t d = d0 + v % kVectors * 4;
+      const bool is_there = row < task.rules.rows && d < task.width;
+      simt::copy_async<16>(tile + v / kVectors * kStride + v % kVectors * 4,
+                           is_there ? task.z + row * task.width + d : task.z, is_there);
+    }
+  }
+}
+
+/// Both operands of a step of the similarities: (kTile, kDepthStride) of the rows, then of the columns.
+__device__ void start_operands(const SupConTask& task, int64_t i0, int64_t j0, int64_t d0, float* operands) {
+  start_tile<kDepth, kDepthStride>(task, i0, d0, operands);
+  start_tile<kDepth, kDepthStride>(task, j0, d0, operands + kTile * kDepthStride);
+}
+
+/// Products z_i · z_j of rows i0 … and columns j0 … into square (kTile, kTileStride). operands: (kStages,
+/// kOperands). All threads must come here; each may read its own elements, rows 4y + n and columns x + 16m,
+/// at once.
 template <typename Product>
 __device__ void similarities(const SupConTask& task, int64_t i0, int64_t j0, float* operands, float* square) {
-  float* const of_rows = operands;  // (kTile, kDepthStride)
-  float* const of_columns = operands + kTile * kDepthStride;
+  constexpr int kOfColumns = kTile * kDepthStride;
   typename Product::Similarities products;
   products.clear();
-  for (int64_t d0 = 0; d0 < task.width; d0 += kDepth) {
-    simt::sync_threads();  // the last tile's readers are done
-    load_tile<kDepth, kDepthStride>(task, i0, d0, of_rows);
-    load_tile<kDepth, kDepthStride>(task, j0, d0, of_columns);
-    simt::sync_threads();
-    products.add(of_rows, of_columns);
+  simt::sync_threads();  // the last tile's readers are done
+  if constexpr (Product::kStages == 1) {
+    for (int64_t d0 = 0; d0 < task.width; d0 += kDepth) {
+      load_tile<kDepth, kDepthStride>(task, i0, d0, operands);
+      load_tile<kDepth, kDepthStride>(task, j0, d0, operands + kOfColumns);
+      simt::sync_threads();
+      products.add(operands, operands + kOfColumns);
+      simt::sync_threads();
+    }
+  } else {
+    start_operands(task, i0, j0, 0, operands);
+    simt::commit_async();
+    int stage = 0;
+    for (int64_t d0 = 0; d0 < task.width; d0 += kDepth) {
+      if (d0 + kDepth < task.width) {
+        start_operands(task, i0, j0, d0 + kDepth, operands + (1 - stage) * kOperands);
+      }
+      simt::commit_async();  // of nothing after the last step: this step's copies are the second newest
+      simt::wait_async<1>();
+      simt::sync_threads();
+      const float* const of_rows = operands + stage * kOperands;
+      products.add(of_rows, of_rows + kOfColumns);
+      simt::sync_threads();
+      stage = 1 - stage;
+    }
   }
   products.write(square);
 }
@@ -129,7 +173,7 @@ template <typename Product>
 __global__ void __launch_bounds__(kTileThreads, 2)
     supcon_statistics(SupConTask task, int64_t begin, int64_t end, SupConState* parts) {
   DYN_SHARED(float, shared);
-  float* const square = shared + kOperands;
+  float* const square = shared + Product::kStages * kOperands;
   const Place at = place_of_thread();
   const int64_t i0 = begin + static_cast<int64_t>(blockIdx.x) * kTile;
   SupConRow i[4];
@@ -185,7 +229,7 @@ __global__ void __launch_bounds__(kTileThreads, kChunks <= Product::kChunksOfTwo
     supcon_gradient(SupConTask task, int64_t begin, int64_t end, const SupConTerm* terms, float scale,
                     float* out) {
   DYN_SHARED(float, shared);
-  float* const square = shared + kOperands;  // g (kTile, kTileStride)
+  float* const square = shared + Product::kStages * kOperands;  // g (kTile, kTileStride)
   const Place at = place_of_thread();
   const int64_t i0 = begin + static_cast<int64_t>(blockIdx.x) * kTile;
   const int64_t first_d = static_cast<int64_t>(blockIdx.y) * (kChunks * kTile);
@@ -196,6 +240,10 @@ __global__ void __launch_bounds__(kTileThreads, kChunks <= Product::kChunksOfTwo
   for (int64_t t = 0; t < task.tiles_per_split; ++t) {
     const int64_t j0 = (first_tile + t) * kTile;
     similarities<Product>(task, i0, j0, shared, square);
+    if constexpr (Product::kStages == 2) {  // while g is computed
+      start_tile<kTile, kTileStride>(task, j0, first_d, shared);
+      simt::commit_async();
+    }
 #pragma unroll 1  // registers are for the sums
     for (int m = 0; m < 4; ++m) {
       const SupConRow j = supcon_row(task.rules, j0 + at.x + 16 * m);
@@ -211,10 +259,20 @@ __global__ void __launch_bounds__(kTileThreads, kChunks <= Product::kChunksOfTwo
     }
 #pragma unroll
     for (int c = 0; c < kChunks; ++c) {
-      simt::sync_threads();  // g is there, and the last readers of the operands are done
-      load_tile<kTile, kTileStride>(task, j0, first_d + c * kTile, shared);
-      simt::sync_threads();
-      sums.add(c, square, shared);
+      float* const chunk = shared + c % Product::kStages * kOperands;  // (kTile, kTileStride)
+      if constexpr (Product::kStages == 1) {
+        load_tile<kTile, kTileStride>(task, j0, first_d + c * kTile, chunk);
+      } else {
+        if (c + 1 < kChunks) {
+          start_tile<kTile, kTileStride>(task, j0, first_d + (c + 1) * kTile,
+                                         shared + (c + 1) % Product::kStages * kOperands);
+        }
+        simt::commit_async();
+        simt::wait_async<1>();
+      }
+      simt::sync_threads();  // g and the chunk are there
+      sums.add(c, square, chunk);
+      if (c + 1 < kChunks) simt::sync_threads();
     }
   }
   float* const rows = out + static_cast<int64_t>(blockIdx.z) * (end - begin) * task.width;
@@ -245,14 +303,17 @@ __global__ void supcon_merge_gradient(const float* parts, int64_t splits, int64_
 // ---- Host
 
 template <typename Product>
+constexpr int64_t kTileBytes = (Product::kStages * kOperands + kSquare) * static_cast<int64_t>(sizeof(float));
+
+template <typename Product>
 void tiled_statistics(const SupConBatch<float>& b, float* lse, float* positive_sum, int32_t* positive_count,
                       Stream stream) {
   const SupConTask task(b);
   const int64_t begin = b.shard_begin;
   const int64_t end = b.anchors_end();
   const DeviceArray<SupConState> parts(task.splits * (end - begin));
-  launch<supcon_statistics<Product>>({blocks_for(end - begin, kTile), task.splits}, kTileThreads, kTileBytes,
-                                     stream, task, begin, end, parts.data());
+  launch<supcon_statistics<Product>>({blocks_for(end - begin, kTile), task.splits}, kTileThreads,
+                                     kTileBytes<Product>, stream, task, begin, end, parts.data());
   launch<supcon_merge_statistics>(blocks_for(end - begin, kTileThreads), kTileThreads, 0, stream,
                                   static_cast<const SupConState*>(parts.data()), task.rules, task.splits,
                                   begin, end, lse, positive_sum, positive_count);
@@ -269,7 +330,7 @@ void tiled_gradient(const SupConBatch<float>& b, const SupConTerm* terms, float*
   const auto run = [&]<int kChunks>() {
     launch<supcon_gradient<Product, kChunks>>(
         {blocks_for(b.end() - begin, kTile), blocks_for(b.width, kChunks * kTile), task.splits}, kTileThreads,
-        kTileBytes, stream, task, begin, b.end(), terms, whole ? task.inverse_temperature : 1.0F,
+        kTileBytes<Product>, stream, task, begin, b.end(), terms, whole ? task.inverse_temperature : 1.0F,
         whole ? rows : parts.data());
   };
   if (b.width <= kTile) {
