@@ -354,6 +354,25 @@ TEST(SimtRaceTest, AtomicsDoNotRaceAmongThemselvesButWithPlainReads) {
   expect_silence([&] { launch<read_a_counter<true>>(1, 64, 0, nullptr, &count, out.data()); });
 }
 
+// A histogram in shared memory: cleared by some, counted by others, read by the first.
+constexpr int kHistogram = __LINE__;
+template <bool kRepaired>
+__global__ void histogram(unsigned* out) {  // out: (64)
+  SHARED(unsigned, bins, 64);
+  bins[threadIdx.x] = 0;
+  simt::sync_threads();
+  if (threadIdx.x < 10) simt::atomic_add(&bins[threadIdx.x * 5 + 7], 1U);
+  if (kRepaired) simt::sync_threads();
+  out[threadIdx.x] = bins[threadIdx.x];
+}
+
+TEST(SimtRaceTest, AHistogramIsReadWhileOthersCount) {
+  std::vector<unsigned> out(64);
+  expect_race([&] { launch<histogram<false>>(1, 64, 0, nullptr, out.data()); }, "histogram", kHistogram + 6,
+              kHistogram + 8);
+  expect_silence([&] { launch<histogram<true>>(1, 64, 0, nullptr, out.data()); });
+}
+
 // Relaxed: who sees the flag does not see what was written before it.
 constexpr int kFlag = __LINE__;
 template <bool kRepaired>
