@@ -154,33 +154,34 @@ void backward_naive(const GatedAttentionShape& s, const float* gate_v, const flo
 
 // ---- 2. Fast: tiles of 128 instances
 
-/// A warp per row at a time; grid: (tiles).
+/// Grid: (tiles).
 template <int kVector>
 __global__ void gated_logits(GatedAttentionShape s, const float* gate_v, const float* gate_u, const float* w,
                              float* logits, SoftmaxPart* parts) {  // gates: (N,K), w: (K), parts: (tiles)
   SHARED(float, tile_logits, kTileRows);
   const int64_t begin = static_cast<int64_t>(blockIdx.x) * kTileRows;
-  const int64_t count = s.instances - begin < kTileRows ? s.instances - begin : kTileRows;
+  const int64_t count = s.instances - begin;
   const int64_t columns = s.gate_width;
-#pragma unroll 2
-  for (int64_t r = simt::warp(); r < count; r += kAttentionWarps) {  // the same for all lanes
-    float sum = 0;
+  sum_tile(count, tile_logits, [=](int64_t r, int64_t end, float(&sum)[kRowsAtOnce]) {
     for (int64_t k = simt::lane() * kVector; k < columns; k += 32 * kVector) {
-      float v[kVector];
-      float u[kVector];
       float weight[kVector];
-      load_floats(gate_v + (begin + r) * columns + k, v);
-      load_floats(gate_u + (begin + r) * columns + k, u);
       load_floats(w + k, weight);
 #pragma unroll
-      for (int i = 0; i < kVector; ++i) {
-        const Gates gates = gates_of(v[i], u[i]);
-        sum += weight[i] * (gates.t * gates.g);
+      for (int i = 0; i < kRowsAtOnce; ++i) {
+        if (r + i < end) {
+          float v[kVector];
+          float u[kVector];
+          load_floats(gate_v + (begin + r + i) * columns + k, v);
+          load_floats(gate_u + (begin + r + i) * columns + k, u);
+#pragma unroll
+          for (int e = 0; e < kVector; ++e) {
+            const Gates gates = gates_of(v[e], u[e]);
+            sum[i] += weight[e] * (gates.t * gates.g);
+          }
+        }
       }
     }
-    sum = warp_sum(sum);
-    if (simt::lane() == 0) tile_logits[r] = sum;
-  }
+  });
   simt::sync_threads();
   float logit = 0;
   if (threadIdx.x < count) {
