@@ -10,6 +10,7 @@
 #include "kernels/device/launch.h"
 #include "kernels/simt/machine.h"
 #include "kernels/simt/memory_guard.h"
+#include "kernels/simt/race_check.h"
 #include "tensor/device.h"
 #include "tensor/sanitizers.h"
 
@@ -262,6 +263,7 @@ template <typename Vector, typename T>
 MT_OWN_FRAME Vector load_vector(const T* pointer, const char* file = __builtin_FILE(),
                                 int line = __builtin_LINE()) {
   require_aligned(pointer, sizeof(Vector), file, line);
+  simt_machine::observe_read(pointer, sizeof(Vector));  // TSan does not see every memcpy
   Vector value;
   std::memcpy(&value, pointer, sizeof(Vector));
   return value;
@@ -270,6 +272,7 @@ template <typename Vector, typename T>
 MT_OWN_FRAME void store_vector(T* pointer, const Vector& value, const char* file = __builtin_FILE(),
                                int line = __builtin_LINE()) {
   require_aligned(pointer, sizeof(Vector), file, line);
+  simt_machine::observe_write(pointer, sizeof(Vector));
   std::memcpy(pointer, &value, sizeof(Vector));
 }
 

@@ -187,8 +187,6 @@ extern "C" void __tsan_on_report(void* report) {  // NOLINT(bugprone-reserved-id
 
 namespace mt::simt_machine {
 
-void observe_read(const void*, std::size_t) {}
-void observe_write(void*, std::size_t) {}
 void order_all(const std::vector<void*>&) {}
 void order_before_me(const std::vector<void*>&) {}
 RaceWatch::RaceWatch() = default;

@@ -42,8 +42,13 @@ class Unobserved {
 };
 
 /// Tells TSan of an access by the running fiber that the machine makes for it; 4, 8 or 16 bytes.
+#if MT_TSAN_RUNTIME
 void observe_read(const void* pointer, std::size_t bytes);
 void observe_write(void* pointer, std::size_t bytes);
+#else
+inline void observe_read(const void*, std::size_t) {}
+inline void observe_write(void*, std::size_t) {}
+#endif
 
 /// What any of these fibers of TSan did lies before what any of them does from now on: a barrier.
 void order_all(const std::vector<void*>& fibers);

@@ -152,6 +152,23 @@ TEST(SimtRaceTest, BarriersOrderOnlyWhatLiesOnTheirTwoSides) {
   expect_silence([&] { launch<write_behind_the_same_barrier<true>>(1, 64, 0, nullptr, out); });
 }
 
+constexpr int kVectors = __LINE__;
+template <bool kRepaired>
+__global__ void exchange_vectors(float* out) {  // out: (64, 4)
+  SHARED(float4, tile, 64);
+  simt::store_vector(tile + threadIdx.x, float4{1, 2, 3, 4});
+  if (kRepaired) simt::sync_threads();
+  const float4 four = simt::load_vector<float4>(tile + 63 - threadIdx.x);
+  out[threadIdx.x] = four.x + four.w;
+}
+
+TEST(SimtRaceTest, VectorsInSharedMemoryWithoutABarrier) {
+  std::vector<float> out(64);
+  expect_race([&] { launch<exchange_vectors<false>>(1, 64, 0, nullptr, out.data()); }, "exchange_vectors",
+              kVectors + 4, kVectors + 6);
+  expect_silence([&] { launch<exchange_vectors<true>>(1, 64, 0, nullptr, out.data()); });
+}
+
 // ---- Global memory
 
 constexpr int kGlobal = __LINE__;
