@@ -52,9 +52,10 @@ struct Config {
   std::string run;
   uint64_t seed = 1;
   int64_t threads = 0;
-  std::string device = "cpu";  // cpu | cuda | simt
-  bool switch_device = false;  // go on in a run folder of another device
-  int64_t device_memory = 0;   // MiB of tensors on the device; 0: no limit
+  std::string device = "cpu";    // cpu | cuda | simt
+  std::string kernels = "auto";  // own | vendor | auto
+  bool switch_device = false;    // go on in a run folder of another device
+  int64_t device_memory = 0;     // MiB of tensors on the device; 0: no limit
   std::string shard;
   bool dry_run = false;
   double checkpoint_seconds = 20;

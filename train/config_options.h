@@ -114,6 +114,15 @@ void visit_options(C& c, Visitor&& visit) {
           true,
           {"cpu", "cuda", "simt"}},
       c.device);
+  visit(
+      OptionText{
+          "kernels",
+          group,
+          "whose convolutions and matrix products compute on cuda: the project's own, the vendor's (cuDNN, "
+          "cuBLASLt), or auto: the vendor's where this build has them. Only own are bitwise repeatable",
+          true,
+          {"own", "vendor", "auto"}},
+      c.kernels);
   visit(OptionText{"switch-device", group,
                    "go on with --device in a run folder of another device; its results are then of both",
                    false},

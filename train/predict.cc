@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "kernels/common/tables.h"
 #include "kernels/device/device.h"
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
@@ -27,6 +28,7 @@ struct Options {
   float region_score = 0.5F;
   int threads = 0;
   std::string device = "cpu";
+  std::string kernels = "auto";
   std::vector<std::string> slides;
 };
 
@@ -42,6 +44,7 @@ int run(const Options& options) {
   if (options.threads > 0) set_thread_count(options.threads);
   const Device device = parse_device(options.device);
   require_device(device);
+  choose_kernels(options.kernels, device);
   const Predictor predictor(options.run, options.variant, options.mpp_override, device);
   const std::filesystem::path out = options.out;
   std::filesystem::create_directories(out);
@@ -92,6 +95,10 @@ int main(int argc, char** argv) {
   app.add_option("--device", options.device, "where to compute: cpu, cuda or simt, whatever the run used")
       ->capture_default_str()
       ->check(CLI::IsMember({"cpu", "cuda", "simt"}));
+  app.add_option("--kernels", options.kernels,
+                 "convolutions and matrix products on cuda: own, vendor (cuDNN, cuBLASLt) or auto")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"own", "vendor", "auto"}));
   app.add_option("SLIDE", options.slides, "slides")->required();
   try {
     app.parse(argc, argv);

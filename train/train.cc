@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "kernels/common/instruction_set.h"
+#include "kernels/common/tables.h"
 #include "kernels/device/device.h"
 #include "tensor/allocator.h"
 #include "tensor/check.h"
@@ -65,6 +66,7 @@ void count_slides(const Dataset& dataset, RunResult& result) {
 void use_device(const Config& config) {
   const Device device = device_of(config);
   require_device(device);
+  choose_kernels(config.kernels, device);
   allocator(device).set_limit(static_cast<std::size_t>(config.device_memory) << 20);
 }
 

@@ -64,6 +64,9 @@ inline constexpr std::string_view kVendorVersion = "vendor";
 enum class KernelChoice : uint8_t { own, vendor, automatic };
 void set_kernel_choice(KernelChoice choice);
 KernelChoice kernel_choice();
+/// Takes --kernels own|vendor|auto for a device. Throws UsageError for another word and for vendor kernels on
+/// a device that is not cuda, Error where this build has none.
+void choose_kernels(std::string_view word, Device device);
 
 [[noreturn]] void fail_no_table(const char* operation, Device device, std::string_view version);
 

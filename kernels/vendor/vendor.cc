@@ -70,6 +70,20 @@ const VendorTables& vendor_tables() {
 #endif
 }
 
+void choose_kernels(std::string_view word, Device device) {
+  if (word != "own" && word != "vendor" && word != "auto") {
+    throw UsageError(fmt::format("--kernels {}: there is own, vendor and auto", word));
+  }
+  if (word == "vendor" && device != Device::cuda) {
+    throw UsageError(fmt::format(
+        "--kernels vendor: cuDNN and cuBLASLt compute on --device cuda only, not on {}", name_of(device)));
+  }
+  if (word == "vendor") vendor_tables();
+  set_kernel_choice(word == "own"      ? KernelChoice::own
+                    : word == "vendor" ? KernelChoice::vendor
+                                       : KernelChoice::automatic);
+}
+
 void register_vendor_operations() {
 #if MT_WITH_VENDOR
   register_table(Device::cuda, kGemm<&VendorTables::gemm>, kVendorVersion);

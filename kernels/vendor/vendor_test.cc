@@ -45,6 +45,16 @@ TEST_F(VendorTest, ChoiceLeavesOtherDevicesAlone) {
   EXPECT_EQ(&gemm<float>(Device::cpu), &own);
 }
 
+TEST_F(VendorTest, TheFlagIsCheckedAgainstTheDevice) {
+  EXPECT_THROW(choose_kernels("best", Device::cuda), UsageError);
+  EXPECT_THROW(choose_kernels("vendor", Device::cpu), UsageError);
+  EXPECT_THROW(choose_kernels("vendor", Device::simt), UsageError);
+  choose_kernels("auto", Device::cpu);
+  EXPECT_EQ(kernel_choice(), KernelChoice::automatic);
+  choose_kernels("own", Device::simt);
+  EXPECT_EQ(kernel_choice(), KernelChoice::own);
+}
+
 TEST_F(VendorTest, WithoutTheLibrariesTheErrorSaysSo) {
   if (in_build()) GTEST_SKIP() << "this build has cuBLASLt and cuDNN";
   set_kernel_choice(KernelChoice::vendor);
