@@ -21,13 +21,20 @@ std::string peer_name(const Version<Table>& version) {
   return version.name.empty() ? "own" : std::string(version.name);
 }
 
+/// Whether a version multiplies on tensor cores, which GPUs before sm_80 do not have in this form.
+bool needs_tensor_cores(std::string_view version) {
+  return version == "tf32" || version == "tf32x3" || version == "bf16";
+}
+
 /// Naive versions are there to be read.
 template <typename Table>
 std::vector<Version<Table>> timed_versions(Device device) {
   register_device_operations();
+  const bool tensor_cores = device == Device::simt || device_runtime(device).architecture() >= 80;
   std::vector<Version<Table>> versions;
   for (const auto& version : device_versions<Table>(device)) {
-    if (version.name != "naive") versions.push_back(version);
+    const bool runs_here = tensor_cores || !needs_tensor_cores(version.name);
+    if (version.name != "naive" && runs_here) versions.push_back(version);
   }
   return versions;
 }
