@@ -76,7 +76,7 @@ gpu-report:
 
 # docs/kernel_resources.md: registers, spills, shared memory and occupancy of every kernel; needs nvcc.
 kernel-table: all
-	@ninja -C $(BUILD) --quiet kernels/libkernels_cuda.a
+	@ninja -C $(BUILD) --quiet kernels/device/libkernels_cuda.a
 	@python3 scripts/nvcc_checked.py --table $(BUILD) --write docs/kernel_resources.md
 
 format:
