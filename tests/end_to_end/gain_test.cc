@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "tensor/sanitizers.h"
@@ -24,10 +23,6 @@ double metric(const Json& variant, const char* name) {
 /// which method of fine-tuning wins.
 TEST(FastPreset, FineTuningRaisesInstanceAveragePrecisionByATenth) {
   if (kSanitized) GTEST_SKIP() << "minutes of training; its stages run under sanitizers in the other tests";
-  if (std::getenv("MICROTOME_SLOW_TESTS") == nullptr) {
-    GTEST_SKIP() << "takes more than its 300 s since fine-tuning became slower on the cpu; "
-                    "MICROTOME_SLOW_TESTS=1 runs it";
-  }
   const TemporaryFolder folder;
   const std::string tuned = folder / "tuned";
   const std::string frozen = folder / "frozen";
