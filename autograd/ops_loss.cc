@@ -107,22 +107,30 @@ Variable bce(const Variable& logits, const Tensor& targets, double pos_weight) {
         name_of(targets.dtype()), targets.shape().str());
   check_device(targets, logits.device(), "bce", "targets are");
   const Tensor loss = empty_like(logits.value(), Shape{});
+  if (!is_recorded({logits})) {
+    by_dtype(logits.dtype(), "bce", [&]<typename T>() {
+      mt::bce<T>(logits.device())
+          .mean_forward(logits.value().data<T>(), targets.data<T>(), pos_weight, loss.data<T>(),
+                        logits.numel(), kDefaultStream);
+    });
+    return Variable(loss);
+  }
+  // The loss and its slopes in one pass; what the rule keeps is the slopes.
+  const Tensor slopes = empty_like(logits.value());
   by_dtype(logits.dtype(), "bce", [&]<typename T>() {
     mt::bce<T>(logits.device())
-        .mean_forward(logits.value().data<T>(), targets.data<T>(), pos_weight, loss.data<T>(), logits.numel(),
-                      kDefaultStream);
+        .mean_with_gradient(logits.value().data<T>(), targets.data<T>(), pos_weight, nullptr, loss.data<T>(),
+                            slopes.data<T>(), logits.numel(), kDefaultStream);
   });
-  return record("bce", loss, {logits},
-                [pos_weight, logits = Saved(logits.value(), "bce"), targets = Saved(targets, "bce")](
-                    const Tensor& dloss, const Wanted&) {
-                  const Tensor dlogits = empty_like(logits.get());
-                  by_dtype(dloss.dtype(), "bce", [&]<typename T>() {
-                    mt::bce<T>(dloss.device())
-                        .mean_backward(logits.get().data<T>(), targets.get().data<T>(), pos_weight,
-                                       dloss.data<T>(), dlogits.data<T>(), dlogits.numel(), kDefaultStream);
-                  });
-                  return Gradients{dlogits};
-                });
+  return record("bce", loss, {logits}, [slopes = Saved(slopes, "bce")](const Tensor& dloss, const Wanted&) {
+    const Tensor dlogits = empty_like(slopes.get());
+    by_dtype(dloss.dtype(), "bce", [&]<typename T>() {
+      mt::bce<T>(dloss.device())
+          .mean_slopes_backward(slopes.get().data<T>(), dloss.data<T>(), dlogits.data<T>(), dlogits.numel(),
+                                kDefaultStream);
+    });
+    return Gradients{dlogits};
+  });
 }
 
 }  // namespace mt::ops

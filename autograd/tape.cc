@@ -96,9 +96,7 @@ Variable record(const char* operation, Tensor output, const std::vector<Variable
           name_of(input.device()), name_of(output.device()));
   }
   Variable result(std::move(output));
-  const bool wanted = always || std::any_of(inputs.begin(), inputs.end(),
-                                            [](const Variable& input) { return input.requires_grad(); });
-  if (!tape_on || !wanted) return result;
+  if (!is_recorded(inputs) && !(tape_on && always)) return result;
   const auto node = std::make_shared<Node>();
   node->operation = operation;
   node->sequence = next_sequence();
@@ -134,6 +132,11 @@ void backward(const Variable& output, const Tensor& gradient) {
 
 bool tape_is_on() {
   return tape_on;
+}
+
+bool is_recorded(const std::vector<Variable>& inputs) {
+  return tape_on && std::any_of(inputs.begin(), inputs.end(),
+                                [](const Variable& input) { return input.requires_grad(); });
 }
 
 TapeGuard::TapeGuard(bool on) : before_(tape_on) {

@@ -57,6 +57,9 @@ void backward(const Variable& output, const Tensor& gradient);
 
 /// False within a NoGradGuard: rules compute and forget.
 bool tape_is_on();
+/// Whether record() will put a rule with these inputs on the tape: one that will not be there need not
+/// compute what only its backward reads.
+bool is_recorded(const std::vector<Variable>& inputs);
 
 /// Turns the tape off (or on) for this thread while it lives.
 class TapeGuard {

@@ -23,6 +23,12 @@ struct Bce {
   /// dloss: (1), dlogits: (n)
   void (*mean_backward)(const T* logits, const T* targets, double pos_weight, const T* dloss, T* dlogits,
                         int64_t n, Stream stream);
+  /// mean_forward and mean_backward in one pass over the logits, the same bits as the two. dloss: (1), or
+  /// null while it is not known: dlogits then are the slopes of the single losses, for mean_slopes_backward.
+  void (*mean_with_gradient)(const T* logits, const T* targets, double pos_weight, const T* dloss, T* loss,
+                             T* dlogits, int64_t n, Stream stream);
+  /// dlogits = dloss / n · slopes, the same bits as mean_backward. slopes, dlogits: (n), may be one.
+  void (*mean_slopes_backward)(const T* slopes, const T* dloss, T* dlogits, int64_t n, Stream stream);
 };
 
 template <typename T>

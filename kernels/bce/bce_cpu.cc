@@ -47,14 +47,19 @@ void BceForward(const float* logits, const float* targets, float pos_weight, flo
   });
 }
 
-/// Sum of the losses of one chunk.
-double BceSum(const float* logits, const float* targets, float pos_weight, int64_t n) {
+/// Sum of the losses of one chunk. dlogits: (n), upstream times the slopes, or null.
+double BceSum(const float* logits, const float* targets, float pos_weight, float upstream, float* dlogits,
+              int64_t n) {
   auto sum = Lanes::set(0.0F);
   for_each_lanes(n, [&](int64_t i, int64_t count) {
     const auto x = Lanes::load_or(logits + i, count, 0.0F);
+    const auto y = Lanes::load_or(targets + i, count, 0.0F);
     HWY_ALIGN float losses[kLanes] = {};
-    Lanes::store(BceLosses(x, Lanes::load_or(targets + i, count, 0.0F), pos_weight), losses, count);
+    Lanes::store(BceLosses(x, y, pos_weight), losses, count);
     sum = Lanes::add(sum, Lanes::load(losses));
+    if (dlogits != nullptr) {
+      Lanes::store(Lanes::mul(Lanes::set(upstream), BceSlopes(x, y, pos_weight)), dlogits + i, count);
+    }
   });
   return Lanes::reduce_add(sum);
 }
@@ -70,6 +75,12 @@ void BceBackward(const float* logits, const float* targets, float pos_weight, co
   });
 }
 
+void BceScale(const float* slopes, float factor, float* dlogits, int64_t n) {
+  for_each_lanes(n, [&](int64_t i, int64_t count) {
+    Lanes::store(Lanes::mul(Lanes::set(factor), Lanes::load_or(slopes + i, count, 0.0F)), dlogits + i, count);
+  });
+}
+
 }  // namespace mt::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -80,6 +91,7 @@ namespace {
 HWY_EXPORT(BceForward);
 HWY_EXPORT(BceSum);
 HWY_EXPORT(BceBackward);
+HWY_EXPORT(BceScale);
 
 constexpr int64_t kChunk = 4096;
 
@@ -100,28 +112,49 @@ void backward(const float* logits, const float* targets, double pos_weight, cons
   });
 }
 
-void mean_forward(const float* logits, const float* targets, double pos_weight, float* loss, int64_t n,
-                  Stream) {
+/// The upstream gradient of each loss of a mean.
+float share_of(const float* dloss, int64_t n) {
+  return static_cast<float>(static_cast<double>(*dloss) / static_cast<double>(n));
+}
+
+/// dlogits: (n) or null; dloss null: the slopes themselves.
+void mean_with_gradient(const float* logits, const float* targets, double pos_weight, const float* dloss,
+                        float* loss, float* dlogits, int64_t n, Stream) {
   check(n >= 1, "bce: the mean of no elements");
   const auto kernel = HWY_DYNAMIC_DISPATCH(BceSum);
   const float weight = static_cast<float>(pos_weight);
+  const float upstream = dloss == nullptr ? 1.0F : share_of(dloss, n);
   std::vector<double> sums(static_cast<std::size_t>((n + kChunk - 1) / kChunk));
   parallel_for(n, kChunk, [&, kernel](int64_t begin, int64_t end) {
     sums[static_cast<std::size_t>(begin / kChunk)] =
-        kernel(logits + begin, targets + begin, weight, end - begin);
+        kernel(logits + begin, targets + begin, weight, upstream,
+               dlogits == nullptr ? nullptr : dlogits + begin, end - begin);
   });
   double total = 0;
   for (const double sum : sums) total += sum;
   *loss = static_cast<float>(total / static_cast<double>(n));
 }
 
+void mean_forward(const float* logits, const float* targets, double pos_weight, float* loss, int64_t n,
+                  Stream stream) {
+  mean_with_gradient(logits, targets, pos_weight, nullptr, loss, nullptr, n, stream);
+}
+
 void mean_backward(const float* logits, const float* targets, double pos_weight, const float* dloss,
                    float* dlogits, int64_t n, Stream) {
   const auto kernel = HWY_DYNAMIC_DISPATCH(BceBackward);
   const float weight = static_cast<float>(pos_weight);
-  const float common = static_cast<float>(static_cast<double>(*dloss) / static_cast<double>(n));
+  const float common = share_of(dloss, n);
   parallel_for(n, kChunk, [=](int64_t begin, int64_t end) {
     kernel(logits + begin, targets + begin, weight, nullptr, common, dlogits + begin, end - begin);
+  });
+}
+
+void mean_slopes_backward(const float* slopes, const float* dloss, float* dlogits, int64_t n, Stream) {
+  const auto kernel = HWY_DYNAMIC_DISPATCH(BceScale);
+  const float factor = share_of(dloss, n);
+  parallel_for(n, kChunk, [=](int64_t begin, int64_t end) {
+    kernel(slopes + begin, factor, dlogits + begin, end - begin);
   });
 }
 
@@ -129,7 +162,8 @@ void mean_backward(const float* logits, const float* targets, double pos_weight,
 
 template <>
 const Bce<float>& bce<float>(Device device) {
-  static constexpr Bce<float> table{forward, backward, mean_forward, mean_backward};
+  static constexpr Bce<float> table{forward,       backward,           mean_forward,
+                                    mean_backward, mean_with_gradient, mean_slopes_backward};
   return device == Device::cpu ? table : device_table<Bce<float>>(device, "bce");
 }
 

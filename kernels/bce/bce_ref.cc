@@ -48,12 +48,30 @@ void mean_backward(const double* logits, const double* targets, double pos_weigh
   }
 }
 
+void mean_with_gradient(const double* logits, const double* targets, double pos_weight, const double* dloss,
+                        double* loss, double* dlogits, int64_t n, Stream) {
+  check(n >= 1, "bce: the mean of no elements");
+  const double upstream = dloss == nullptr ? 1 : *dloss / static_cast<double>(n);
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const double slope = one_slope(logits[i], targets[i], pos_weight);
+    sum += one_loss(logits[i], targets[i], pos_weight);
+    dlogits[i] = upstream * slope;
+  }
+  *loss = sum / static_cast<double>(n);
+}
+
+void mean_slopes_backward(const double* slopes, const double* dloss, double* dlogits, int64_t n, Stream) {
+  for (int64_t i = 0; i < n; ++i) dlogits[i] = *dloss / static_cast<double>(n) * slopes[i];
+}
+
 }  // namespace
 
 template <>
 const Bce<double>& bce<double>(Device device) {
   check(device == Device::cpu, "bce: the double reference runs on the cpu only, not on {}", name_of(device));
-  static constexpr Bce<double> table{forward, backward, mean_forward, mean_backward};
+  static constexpr Bce<double> table{forward,       backward,           mean_forward,
+                                     mean_backward, mean_with_gradient, mean_slopes_backward};
   return table;
 }
 

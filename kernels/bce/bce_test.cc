@@ -95,6 +95,29 @@ TEST_P(BceTest, MeanAgreesWithReference) {
   }
 }
 
+TEST_P(BceTest, MeanWithGradientHasTheBitsOfForwardAndBackward) {
+  for (const int64_t n : {1, 2, 3, 130, 5000}) {  // one block of the GPU's, and three
+    const Inputs in = inputs(n, 10, 17);
+    Buffer<float> x(in.x, device()), y(in.y, device()), dloss(std::vector<float>{0.7F}, device());
+    Buffer<float> loss(1, device()), dx(n, device()), loss_alone(1, device()), dx_alone(n, device());
+    Buffer<float> ones(std::vector<float>(in.x.size(), 1.0F), device()), slopes_alone(n, device());
+    op().mean_forward(x.data(), y.data(), 2.5, loss_alone.data(), n, nullptr);
+    op().mean_backward(x.data(), y.data(), 2.5, dloss.data(), dx_alone.data(), n, nullptr);
+    op().backward(x.data(), y.data(), 2.5, ones.data(), slopes_alone.data(), n, nullptr);
+
+    op().mean_with_gradient(x.data(), y.data(), 2.5, dloss.data(), loss.data(), dx.data(), n, nullptr);
+    testing::expect_same_bits(loss.host(), loss_alone.host(), fmt::format("loss of {}", n));
+    testing::expect_same_bits(dx.host(), dx_alone.host(), fmt::format("gradient of {}", n));
+
+    Buffer<float> late_loss(1, device());
+    op().mean_with_gradient(x.data(), y.data(), 2.5, nullptr, late_loss.data(), x.data(), n, nullptr);
+    testing::expect_same_bits(late_loss.host(), loss_alone.host(), fmt::format("loss before dloss, {}", n));
+    testing::expect_same_bits(x.host(), slopes_alone.host(), fmt::format("slopes of {} in place", n));
+    op().mean_slopes_backward(x.data(), dloss.data(), x.data(), n, nullptr);
+    testing::expect_same_bits(x.host(), dx_alone.host(), fmt::format("gradient from slopes, {}", n));
+  }
+}
+
 TEST_P(BceTest, HugeLogitsStayFinite) {
   Buffer<float> x(std::vector<float>{3e38F, -3e38F, 3e38F, -3e38F}, device());
   Buffer<float> y(std::vector<float>{1, 1, 0, 0}, device());
@@ -122,6 +145,9 @@ TEST_P(BceTest, MeanOfNothingIsAnError) {
   float loss = 0;
   EXPECT_EQ(error_of([&] { op().mean_forward(nullptr, nullptr, 1, &loss, 0, nullptr); }),
             "bce: the mean of no elements");
+  EXPECT_EQ(
+      error_of([&] { op().mean_with_gradient(nullptr, nullptr, 1, nullptr, &loss, &loss, 0, nullptr); }),
+      "bce: the mean of no elements");
 }
 
 TEST_P(BceTest, AnyAlignment) {
@@ -172,6 +198,24 @@ TEST(BceReferenceTest, BackwardAgreesWithFiniteDifferences) {
     return testing::dot(losses, upstream);
   };
   testing::expect_gradient(loss, testing::widened(in.x), dx, "dx");
+}
+
+TEST(BceReferenceTest, MeanWithGradientIsForwardAndBackward) {
+  const Inputs in = inputs(21, 4, 12);
+  const auto x = testing::widened(in.x);
+  const auto y = testing::widened(in.y);
+  const auto& op = bce<double>(Device::cpu);
+  const double dloss = 0.7;
+  double loss = 0, loss_alone = 0;
+  std::vector<double> dx(21), dx_alone(21), slopes(21);
+  op.mean_forward(x.data(), y.data(), 1.75, &loss_alone, 21, nullptr);
+  op.mean_backward(x.data(), y.data(), 1.75, &dloss, dx_alone.data(), 21, nullptr);
+  op.mean_with_gradient(x.data(), y.data(), 1.75, &dloss, &loss, dx.data(), 21, nullptr);
+  EXPECT_EQ(loss, loss_alone);
+  EXPECT_EQ(dx, dx_alone);
+  op.mean_with_gradient(x.data(), y.data(), 1.75, nullptr, &loss, slopes.data(), 21, nullptr);
+  op.mean_slopes_backward(slopes.data(), &dloss, dx.data(), 21, nullptr);
+  EXPECT_EQ(dx, dx_alone);
 }
 
 TEST(BceGoldenTest, LossesAndGradientOfTheMean) {

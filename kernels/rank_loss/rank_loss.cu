@@ -55,13 +55,15 @@ __global__ void rank_means_naive(const float* logits, const int64_t* offsets, in
   }
 }
 
+__device__ float hinge_of(double positive_mean, double negative_mean) {
+  const double hinge = 1 - positive_mean + negative_mean;
+  return hinge > 0 ? static_cast<float>(hinge) : 0.0F;
+}
+
 /// loss: (pairs)
 __global__ void rank_hinge(const double* means, float* loss, int64_t pairs) {
   const int64_t p = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (p < pairs) {
-    const double hinge = 1 - means[2 * p] + means[2 * p + 1];
-    loss[p] = hinge > 0 ? static_cast<float>(hinge) : 0.0F;
-  }
+  if (p < pairs) loss[p] = hinge_of(means[2 * p], means[2 * p + 1]);
 }
 
 /// One thread per bag.
@@ -118,26 +120,32 @@ __device__ uint64_t last_chosen_place(const float* x, int64_t n, unsigned used, 
   return below == 64 ? ~uint64_t{0} : (prefix << below) | ((uint64_t{1} << below) - 1);
 }
 
-/// One block per bag. selected: (bags, top), means: (bags).
-__global__ void rank_select(const float* logits, const int64_t* offsets, int64_t top, int64_t* selected,
-                            double* means, Row* first_nan) {
-  SHARED(unsigned, bins, kDigitBins);
-  SHARED(uint64_t, chosen, kMostSorted);
-  SHARED(unsigned, chosen_count, 1);
-  const int64_t bag = blockIdx.x;
+/// Shared memory of a block in which a bag's chosen instances are found and sorted.
+struct Choice {
+  unsigned* bins;    // (kDigitBins)
+  uint64_t* chosen;  // (kMostSorted)
+  unsigned* count;   // (1)
+};
+
+/// All threads of the block must come here; each gets the mean of the bag's chosen logits. selected:
+/// (2·pairs, top). May be called again at once: barriers stand between what one call reads and the next one
+/// writes.
+__device__ double select_in_block(const float* logits, const int64_t* offsets, int64_t bag, int64_t top,
+                                  const Choice& choice, int64_t* selected, Row* first_nan) {
+  uint64_t* chosen = choice.chosen;
   const float* x = logits + offsets[bag];  // (n)
   const int64_t n = offsets[bag + 1] - offsets[bag];
   const int64_t used = n < top ? n : top;
   const int64_t size = power_of_two_from(used);
 
-  if (threadIdx.x == 0) chosen_count[0] = 0;
+  if (threadIdx.x == 0) choice.count[0] = 0;
   for (int64_t k = used + threadIdx.x; k < size; k += kBlockThreads) chosen[k] = ~uint64_t{0};
-  const uint64_t last = last_chosen_place(x, n, static_cast<unsigned>(used), bins);
+  const uint64_t last = last_chosen_place(x, n, static_cast<unsigned>(used), choice.bins);
   simt::sync_threads();
   for (int64_t i = threadIdx.x; i < n; i += kBlockThreads) {
     if (x[i] != x[i]) simt::atomic_min(first_nan, static_cast<Row>(offsets[bag] + i));
     const uint64_t place = place_of(x[i], i);
-    if (place <= last) chosen[simt::atomic_add(&chosen_count[0], 1U)] = place;
+    if (place <= last) chosen[simt::atomic_add(&choice.count[0], 1U)] = place;
   }
   sort_in_block<kBlockThreads>(chosen, size);
 
@@ -147,24 +155,61 @@ __global__ void rank_select(const float* logits, const int64_t* offsets, int64_t
     selected[bag * top + k] = index;
     if (k < used) sum += static_cast<double>(x[index]);
   }
-  const double total = block_sum<kBlockThreads>(sum);
-  if (threadIdx.x == 0) means[bag] = total / static_cast<double>(used);
+  return block_sum<kBlockThreads>(sum) / static_cast<double>(used);
 }
 
-/// One block per bag: zeros, then the chosen instances.
-__global__ void rank_backward(const float* loss, const float* dloss, const int64_t* offsets,
-                              const int64_t* selected, int64_t top, float* dlogits) {
-  const int64_t bag = blockIdx.x;
+/// One block per bag. selected: (bags, top), means: (bags).
+__global__ void rank_select(const float* logits, const int64_t* offsets, int64_t top, int64_t* selected,
+                            double* means, Row* first_nan) {
+  SHARED(unsigned, bins, kDigitBins);
+  SHARED(uint64_t, chosen, kMostSorted);
+  SHARED(unsigned, chosen_count, 1);
+  const double mean =
+      select_in_block(logits, offsets, blockIdx.x, top, {bins, chosen, chosen_count}, selected, first_nan);
+  if (threadIdx.x == 0) means[blockIdx.x] = mean;
+}
+
+/// All threads of the block must come here: zeros, then the chosen instances of one bag. selected: (2·pairs,
+/// top), dlogits: all bags.
+__device__ void write_gradient(float loss, float dloss, const int64_t* offsets, int64_t bag, int64_t top,
+                               const int64_t* selected, float* dlogits) {
   float* dx = dlogits + offsets[bag];  // (n)
   const int64_t n = offsets[bag + 1] - offsets[bag];
   const int64_t used = n < top ? n : top;
   for (int64_t i = threadIdx.x; i < n; i += kBlockThreads) dx[i] = 0;
   simt::sync_threads();
-  if (loss[bag / 2] > 0) {
-    const float share = dloss[bag / 2] / static_cast<float>(used);
+  if (loss > 0) {
+    const float share = dloss / static_cast<float>(used);
     for (int64_t k = threadIdx.x; k < used; k += kBlockThreads) {
       dx[selected[bag * top + k]] = bag % 2 == 0 ? -share : share;
     }
+  }
+}
+
+/// One block per bag.
+__global__ void rank_backward(const float* loss, const float* dloss, const int64_t* offsets,
+                              const int64_t* selected, int64_t top, float* dlogits) {
+  const int64_t bag = blockIdx.x;
+  write_gradient(loss[bag / 2], dloss[bag / 2], offsets, bag, top, selected, dlogits);
+}
+
+/// One block per pair: both means, so its loss, so its gradient. loss, dloss: (pairs), selected: (2·pairs,
+/// top).
+__global__ void rank_with_gradient(const float* logits, const float* dloss, const int64_t* offsets,
+                                   int64_t top, float* loss, int64_t* selected, float* dlogits,
+                                   Row* first_nan) {
+  SHARED(unsigned, bins, kDigitBins);
+  SHARED(uint64_t, chosen, kMostSorted);
+  SHARED(unsigned, chosen_count, 1);
+  const int64_t pair = blockIdx.x;
+  const Choice choice{bins, chosen, chosen_count};
+  const double positive = select_in_block(logits, offsets, 2 * pair, top, choice, selected, first_nan);
+  const double negative = select_in_block(logits, offsets, 2 * pair + 1, top, choice, selected, first_nan);
+  const float hinge = hinge_of(positive, negative);
+  if (threadIdx.x == 0) loss[pair] = hinge;
+  for (int64_t bag = 2 * pair; bag < 2 * pair + 2;
+       ++bag) {  // `selected` was written before block_sum's barriers
+    write_gradient(hinge, dloss[pair], offsets, bag, top, selected, dlogits);
   }
 }
 
@@ -202,13 +247,18 @@ void forward_naive(const float* logits, const int64_t* offsets, int64_t pairs, i
                      static_cast<const double*>(means.data()), loss, pairs);
 }
 
+/// Whether shared memory holds what is chosen of the largest bag.
+bool fits_in_block(const int64_t* offsets, int64_t pairs, int64_t top) {
+  int64_t longest = 0;
+  for (int64_t bag = 0; bag < 2 * pairs; ++bag) longest = std::max(longest, offsets[bag + 1] - offsets[bag]);
+  return std::min(top, longest) <= kMostSorted && longest < int64_t{1} << 32;
+}
+
 void forward(const float* logits, const int64_t* offsets, int64_t pairs, int64_t top, float* loss,
              int64_t* selected, Stream stream) {
   check_bags(offsets, pairs, top);
   if (pairs == 0) return;
-  int64_t longest = 0;
-  for (int64_t bag = 0; bag < 2 * pairs; ++bag) longest = std::max(longest, offsets[bag + 1] - offsets[bag]);
-  if (std::min(top, longest) > kMostSorted || longest >= int64_t{1} << 32) {  // more than shared memory holds
+  if (!fits_in_block(offsets, pairs, top)) {
     forward_naive(logits, offsets, pairs, top, loss, selected, stream);
     return;
   }
@@ -238,8 +288,31 @@ void backward(const float* loss, const float* dloss, const int64_t* offsets, con
                         static_cast<const int64_t*>(starts.data()), selected, top, dlogits);
 }
 
-constexpr RankLoss<float> kFast{forward, backward};
-constexpr RankLoss<float> kNaive{forward_naive, backward_naive};
+void with_gradient_naive(const float* logits, const float* dloss, const int64_t* offsets, int64_t pairs,
+                         int64_t top, float* loss, int64_t* selected, float* dlogits, Stream stream) {
+  forward_naive(logits, offsets, pairs, top, loss, selected, stream);
+  backward_naive(loss, dloss, offsets, selected, pairs, top, dlogits, stream);
+}
+
+void with_gradient(const float* logits, const float* dloss, const int64_t* offsets, int64_t pairs,
+                   int64_t top, float* loss, int64_t* selected, float* dlogits, Stream stream) {
+  check_bags(offsets, pairs, top);
+  if (pairs == 0) return;
+  if (!fits_in_block(offsets, pairs, top)) {
+    forward(logits, offsets, pairs, top, loss, selected, stream);
+    backward(loss, dloss, offsets, selected, pairs, top, dlogits, stream);
+    return;
+  }
+  const DeviceArray<int64_t> starts(offsets, 2 * pairs + 1, stream);
+  const DeviceArray<Row> first_nan(&kNoRow, 1, stream);
+  launch<rank_with_gradient>(pairs, kBlockThreads, 0, stream, logits, dloss,
+                             static_cast<const int64_t*>(starts.data()), top, loss, selected, dlogits,
+                             first_nan.data());
+  refuse_nan(first_nan.data(), stream);
+}
+
+constexpr RankLoss<float> kFast{forward, backward, with_gradient};
+constexpr RankLoss<float> kNaive{forward_naive, backward_naive, with_gradient_naive};
 
 }  // namespace
 

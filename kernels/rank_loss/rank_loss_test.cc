@@ -31,6 +31,19 @@ Result<T> run(const RankLoss<T>& op, const std::vector<T>& logits, const std::ve
   return {loss.host(), dlogits.host(), selected.host()};
 }
 
+/// The same from the entry that does both at once.
+template <typename T>
+Result<T> run_at_once(const RankLoss<T>& op, const std::vector<T>& logits,
+                      const std::vector<int64_t>& offsets, int64_t top, Device device = Device::cpu) {
+  const int64_t pairs = static_cast<int64_t>(offsets.size()) / 2;
+  Buffer<T> in(logits, device), loss(pairs, device), dlogits(offsets.back(), device);
+  Buffer<T> dloss(std::vector<T>(static_cast<std::size_t>(pairs), T{0.75}), device);
+  Buffer<int64_t> selected(2 * pairs * top, device);
+  op.with_gradient(in.data(), dloss.data(), offsets.data(), pairs, top, loss.data(), selected.data(),
+                   dlogits.data(), nullptr);
+  return {loss.host(), dlogits.host(), selected.host()};
+}
+
 class RankLossTest : public testing::KernelTest {
  protected:
   const RankLoss<float>& op() const { return version_of(rank_loss<float>(device())); }
@@ -42,6 +55,10 @@ class RankLossTest : public testing::KernelTest {
     // rank_loss.md: the means are summed in double, the result is rounded once.
     testing::expect_relative(got.loss, want.loss, 2, "loss", 1);
     testing::expect_relative(got.dlogits, want.dlogits, 1, "dlogits");
+    const auto at_once = run_at_once<float>(op(), logits, offsets, top, device());
+    EXPECT_EQ(at_once.selected, got.selected) << "top " << top;
+    testing::expect_same_bits(at_once.loss, got.loss, "loss at once");
+    testing::expect_same_bits(at_once.dlogits, got.dlogits, "dlogits at once");
   }
 };
 
@@ -71,6 +88,7 @@ TEST_P(RankLossTest, RankedPairsGetNoGradient) {
       run<float>(op(), {5, 4}, {0, 1, 2}, 10, device());  // apart by the margin exactly: the kink
   EXPECT_EQ(got.loss[0], 0.0F);
   EXPECT_EQ(got.dlogits, (std::vector<float>{0, 0}));
+  EXPECT_EQ(run_at_once<float>(op(), {5, 4}, {0, 1, 2}, 10, device()).dlogits, (std::vector<float>{0, 0}));
 }
 
 TEST_P(RankLossTest, NanAndEmptyBagsAreErrors) {
@@ -78,6 +96,14 @@ TEST_P(RankLossTest, NanAndEmptyBagsAreErrors) {
               run<float>(op(), {1, 2, NAN, 3}, {0, 2, 4}, 10, device());
             }),
             "rank_loss: the logit of row 2 is NaN");
+  EXPECT_EQ(error_of([&] {
+              run_at_once<float>(op(), {1, 2, NAN, 3}, {0, 2, 4}, 10, device());
+            }),
+            "rank_loss: the logit of row 2 is NaN");
+  EXPECT_EQ(error_of([&] {
+              run_at_once<float>(op(), {1, 2}, {0, 2, 2}, 10, device());
+            }),
+            "rank_loss: the bag that starts at row 2 is empty");
   EXPECT_EQ(error_of([&] {
               run<float>(op(), {1, 2}, {0, 2, 2}, 10, device());
             }),
@@ -126,6 +152,17 @@ TEST(RankLossReferenceTest, BackwardAgreesWithFiniteDifferences) {
   };
   testing::expect_gradient(
       loss, logits, run<double>(rank_loss<double>(Device::cpu), logits, offsets, 4).dlogits, "dlogits");
+}
+
+TEST(RankLossReferenceTest, WithGradientIsForwardAndBackward) {
+  const std::vector<int64_t> offsets{0, 12, 30, 33, 37, 38, 39};
+  auto logits = testing::widened(testing::uniform_values(39, 6));
+  logits[37] = logits[38] + 2;  // a ranked pair: no gradient
+  const auto want = run<double>(rank_loss<double>(Device::cpu), logits, offsets, 4);
+  const auto got = run_at_once<double>(rank_loss<double>(Device::cpu), logits, offsets, 4);
+  EXPECT_EQ(got.loss, want.loss);
+  EXPECT_EQ(got.selected, want.selected);
+  EXPECT_EQ(got.dlogits, want.dlogits);
 }
 
 TEST(RankLossGoldenTest, PairOfTheDsmilStep) {
