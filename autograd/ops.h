@@ -51,6 +51,11 @@ Variable batch_norm_train(const Variable& x, const NormOptions& options, const T
 /// Frozen statistics running_mean, running_var (C).
 Variable batch_norm_eval(const Variable& x, const NormOptions& options, const Tensor& running_mean,
                          const Tensor& running_var);
+/// global_average_pool of the norm, (N,H,W,C) → (N,C), with the bits of the two rules. Where nothing is
+/// recorded, as when patches are embedded, the norm's own result is never written.
+Variable instance_norm_average(const Variable& x, const NormOptions& options);
+Variable batch_norm_eval_average(const Variable& x, const NormOptions& options, const Tensor& running_mean,
+                                 const Tensor& running_var);
 /// → (N,P,Q,C); of equal values the first in the window takes the gradient.
 Variable max_pool(const Variable& x, const PoolWindow& window);
 /// → (N,C)

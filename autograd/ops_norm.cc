@@ -243,4 +243,40 @@ Variable global_average_pool(const Variable& x) {
   });
 }
 
+Variable instance_norm_average(const Variable& x, const NormOptions& options) {
+  const NormInputs inputs("instance_norm", x, options);
+  if (is_recorded(inputs.variables)) return global_average_pool(instance_norm(x, options));
+  check(x.dim(1) * x.dim(2) >= 1, "instance_norm: no pixels in (N,H,W,C) = {}", x.shape().str());
+  const Tensor average = empty_like(x.value(), Shape{x.dim(0), x.dim(3)});  // (N,C)
+  by_dtype(x.dtype(), "instance_norm", [&]<typename T>() {
+    mt::norm<T>(x.device())
+        .instance_average(x.value().data<T>(), data_or_null<T>(value_or_none(options.gamma)),
+                          data_or_null<T>(value_or_none(options.beta)),
+                          data_or_null<T>(value_or_none(options.residual)), options.relu, average.data<T>(),
+                          x.dim(0), x.dim(1) * x.dim(2), x.dim(3), static_cast<T>(options.eps),
+                          kDefaultStream);
+  });
+  return Variable(average);
+}
+
+Variable batch_norm_eval_average(const Variable& x, const NormOptions& options, const Tensor& running_mean,
+                                 const Tensor& running_var) {
+  const NormInputs inputs("batch_norm_eval", x, options);
+  if (is_recorded(inputs.variables)) {
+    return global_average_pool(batch_norm_eval(x, options, running_mean, running_var));
+  }
+  check_running(x, running_mean, running_var);
+  check(x.dim(1) * x.dim(2) >= 1, "batch_norm_eval: no pixels in (N,H,W,C) = {}", x.shape().str());
+  const Tensor average = empty_like(x.value(), Shape{x.dim(0), x.dim(3)});  // (N,C)
+  by_dtype(x.dtype(), "batch_norm_eval", [&]<typename T>() {
+    mt::norm<T>(x.device())
+        .batch_average_eval(x.value().data<T>(), data_or_null<T>(value_or_none(options.gamma)),
+                            data_or_null<T>(value_or_none(options.beta)),
+                            data_or_null<T>(value_or_none(options.residual)), options.relu,
+                            running_mean.data<T>(), running_var.data<T>(), average.data<T>(), x.dim(0),
+                            x.dim(1) * x.dim(2), x.dim(3), static_cast<T>(options.eps), kDefaultStream);
+  });
+  return Variable(average);
+}
+
 }  // namespace mt::ops

@@ -39,19 +39,31 @@ Norm2d::Norm2d(Module& module, const std::string& name, NormKind norm_kind, int6
   batches_tracked = module.add_counter(name + ".num_batches_tracked");
 }
 
+ops::NormOptions Norm2d::options(bool relu, const Variable& residual) const {
+  ops::NormOptions result;
+  result.gamma = gamma;
+  result.beta = beta;
+  result.residual = residual;
+  result.relu = relu;
+  return result;
+}
+
 Variable Norm2d::forward(const Variable& x, BatchStatistics statistics, bool relu,
                          const Variable& residual) const {
   constexpr double kMomentum = 0.1;  // torch.nn.BatchNorm2d's default
-  ops::NormOptions options;
-  options.gamma = gamma;
-  options.beta = beta;
-  options.residual = residual;
-  options.relu = relu;
-  if (kind != NormKind::batch) return ops::instance_norm(x, options);
+  if (kind != NormKind::batch) return ops::instance_norm(x, options(relu, residual));
   if (statistics == BatchStatistics::frozen)
-    return ops::batch_norm_eval(x, options, running_mean, running_var);
+    return ops::batch_norm_eval(x, options(relu, residual), running_mean, running_var);
   if (!is_recomputing()) ++*batches_tracked.data<int64_t>();
-  return ops::batch_norm_train(x, options, running_mean, running_var, kMomentum);
+  return ops::batch_norm_train(x, options(relu, residual), running_mean, running_var, kMomentum);
+}
+
+Variable Norm2d::forward_averaged(const Variable& x, BatchStatistics statistics, bool relu,
+                                  const Variable& residual) const {
+  if (kind != NormKind::batch) return ops::instance_norm_average(x, options(relu, residual));
+  if (statistics == BatchStatistics::frozen)
+    return ops::batch_norm_eval_average(x, options(relu, residual), running_mean, running_var);
+  return ops::global_average_pool(forward(x, statistics, relu, residual));
 }
 
 }  // namespace mt

@@ -61,6 +61,12 @@ struct Norm2d {
   /// x, residual (N,H,W,C); no residual when undefined.
   Variable forward(const Variable& x, BatchStatistics statistics, bool relu,
                    const Variable& residual = {}) const;
+  /// The mean of forward() over each image's pixels: (N,H,W,C) → (N,C), the same bits as pooling it.
+  Variable forward_averaged(const Variable& x, BatchStatistics statistics, bool relu,
+                            const Variable& residual = {}) const;
+
+ private:
+  ops::NormOptions options(bool relu, const Variable& residual) const;
 };
 
 }  // namespace mt

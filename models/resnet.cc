@@ -85,7 +85,7 @@ ResNet::Block ResNet::make_block(const std::string& name, int64_t in, int64_t wi
   return block;
 }
 
-Variable ResNet::run_block(const Block& block, const Variable& x) const {
+Variable ResNet::run_block(const Block& block, const Variable& x, bool averaged) const {
   const Variable shortcut =
       block.has_shortcut ? block.shortcut_norm.forward(block.shortcut.forward(x), statistics_, /*relu=*/false)
                          : x;
@@ -94,7 +94,9 @@ Variable ResNet::run_block(const Block& block, const Variable& x) const {
   for (std::size_t i = 0; i < last; ++i) {
     y = block.norms[i].forward(block.convs[i].forward(y), statistics_, /*relu=*/true);
   }
-  return block.norms[last].forward(block.convs[last].forward(y), statistics_, /*relu=*/true, shortcut);
+  y = block.convs[last].forward(y);
+  return averaged ? block.norms[last].forward_averaged(y, statistics_, /*relu=*/true, shortcut)
+                  : block.norms[last].forward(y, statistics_, /*relu=*/true, shortcut);
 }
 
 Variable ResNet::features(const Variable& images, Activations* activations) const {
@@ -117,12 +119,16 @@ Variable ResNet::features(const Variable& images, Activations* activations) cons
   keep("maxpool", x);
   for (std::size_t stage = 0; stage < stages_.size(); ++stage) {
     for (const Block& block : stages_[stage]) {
-      x = recompute_ ? recompute([this, &block](const Variable& input) { return run_block(block, input); }, x)
-                     : run_block(block, x);
+      // Who wants to see the last map gets it written; else only its average is.
+      const bool averaged = activations == nullptr && &block == &stages_.back().back();
+      const auto run = [this, &block, averaged](const Variable& in) {
+        return run_block(block, in, averaged);
+      };
+      x = recompute_ ? recompute(run, x) : run(x);
     }
     keep(fmt::format("layer{}", stage + 1), x);
   }
-  return ops::global_average_pool(x);  // (N,F)
+  return activations == nullptr ? x : ops::global_average_pool(x);  // (N,F)
 }
 
 Variable ResNet::head(const Variable& features) const {

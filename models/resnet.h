@@ -73,7 +73,8 @@ class ResNet : public Module {
   };
 
   Block make_block(const std::string& name, int64_t in, int64_t width, int64_t stride);
-  Variable run_block(const Block& block, const Variable& x) const;
+  /// x (N,H,W,C) → (N,P,Q,K), or where `averaged` the mean over its pixels, (N,K).
+  Variable run_block(const Block& block, const Variable& x, bool averaged) const;
 
   ResNetConfig config_;
   BatchStatistics statistics_ = BatchStatistics::frozen;

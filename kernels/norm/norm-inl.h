@@ -121,29 +121,68 @@ void NormStatistics(const float* x, const Slab& slab, float* mean, float* m2) {
   });
 }
 
-// y = act((x − mean) · scale + beta + residual)
+// What y of G groups of lanes is made of.
+template <int G>
+struct AffineOfGroups {
+  Lanes::Value mean[G];
+  Lanes::Value scale[G];
+  Lanes::Value beta[G];
+  const float* residual;
+  bool relu;
+
+  HWY_INLINE AffineOfGroups(const Coefficients& m, const Coefficients& s, const Coefficients& b,
+                            const float* residual_or_null, bool with_relu, int64_t first)
+      : residual(residual_or_null), relu(with_relu) {
+    for (int g = 0; g < G; ++g) {
+      mean[g] = Lanes::load(m.values.data() + first + g * kLanes);
+      scale[g] = Lanes::load(s.values.data() + first + g * kLanes);
+      beta[g] = Lanes::load(b.values.data() + first + g * kLanes);
+    }
+  }
+  // act((x − mean) · scale + beta + residual) of n lanes from element i on, of group g.
+  HWY_INLINE Lanes::Value value(const float* x, int64_t i, int64_t n, int g) const {
+    auto v = Lanes::mul_add(Lanes::sub(Lanes::load_or(x + i, n, 0.0F), mean[g]), scale[g], beta[g]);
+    if (residual != nullptr) v = Lanes::add(v, Lanes::load_or(residual + i, n, 0.0F));
+    return relu ? Lanes::relu(v) : v;
+  }
+};
+
 void NormApply(const float* x, const float* residual, bool relu, const Slab& slab, const Coefficients& mean,
                const Coefficients& scale, const Coefficients& beta, float* y) {
-  const Lanes lanes;
   for_each_group(slab, [&](auto groups, int64_t first, int64_t n) HWY_ATTR {
     constexpr int G = groups.value;
-    Lanes::Value m[G];
-    Lanes::Value s[G];
-    Lanes::Value b[G];
-    for (int g = 0; g < G; ++g) {
-      m[g] = lanes.load(mean.values.data() + first + g * kLanes);
-      s[g] = lanes.load(scale.values.data() + first + g * kLanes);
-      b[g] = lanes.load(beta.values.data() + first + g * kLanes);
-    }
+    const AffineOfGroups<G> affine(mean, scale, beta, residual, relu, first);
     for (int64_t p = 0; p < slab.pixels; ++p) {
       for (int g = 0; g < G; ++g) {
         const int64_t i = p * slab.stride + first + g * kLanes;
-        auto v = lanes.mul_add(lanes.sub(lanes.load_or(x + i, n, 0.0F), m[g]), s[g], b[g]);
-        if (residual != nullptr) v = lanes.add(v, lanes.load_or(residual + i, n, 0.0F));
-        if (relu) v = lanes.relu(v);
-        lanes.store(v, y + i, n);
+        Lanes::store(affine.value(x, i, n, g), y + i, n);
       }
     }
+  });
+}
+
+// average = the mean of that y over the pixels, added as kernels/pool does: blocks of 64 pixels in order,
+// then the blocks.
+void NormAverage(const float* x, const float* residual, bool relu, const Slab& slab, const Coefficients& mean,
+                 const Coefficients& scale, const Coefficients& beta, float* average) {
+  for_each_group(slab, [&](auto groups, int64_t first, int64_t n) HWY_ATTR {
+    constexpr int G = groups.value;
+    const AffineOfGroups<G> affine(mean, scale, beta, residual, relu, first);
+    Lanes::Value total[G];
+    for (int g = 0; g < G; ++g) total[g] = Lanes::set(0.0F);
+    for (int64_t begin = 0; begin < slab.pixels; begin += kPixelBlock) {
+      Lanes::Value sum[G];
+      for (int g = 0; g < G; ++g) sum[g] = Lanes::set(0.0F);
+      for (int64_t p = begin; p < std::min(slab.pixels, begin + kPixelBlock); ++p) {
+        for (int g = 0; g < G; ++g) {
+          const int64_t i = p * slab.stride + first + g * kLanes;
+          sum[g] = Lanes::add(sum[g], affine.value(x, i, n, g));
+        }
+      }
+      for (int g = 0; g < G; ++g) total[g] = Lanes::add(total[g], sum[g]);
+    }
+    const auto count = Lanes::set(static_cast<float>(slab.pixels));
+    for (int g = 0; g < G; ++g) Lanes::store(Lanes::div(total[g], count), average + first + g * kLanes, n);
   });
 }
 

@@ -192,6 +192,11 @@ struct Affine {
   bool relu;
 };
 
+__device__ float activated(float x, float mean, float scale, float beta, float residual, bool relu) {
+  const float z = fmaf(x - mean, scale, beta) + residual;
+  return relu && z < 0 ? 0.0F : z;  // NaN stays
+}
+
 /// A thread keeps its channels' numbers in registers and loads a whole run before it stores it: y may be x or
 /// the residual.
 template <typename Tile>
@@ -223,14 +228,69 @@ __global__ void apply_norm(const float* x, Affine f, float* y, NormView v) {  //
         if (p < length) {
 #pragma unroll
           for (int w = 0; w < kWidth; ++w) {
-            float z = fmaf(value[p].value[w] - mean.value[w], scale.value[w], beta.value[w]);
-            z += residual[p].value[w];
-            value[p].value[w] = f.relu && z < 0 ? 0.0F : z;  // NaN stays
+            value[p].value[w] = activated(value[p].value[w], mean.value[w], scale.value[w], beta.value[w],
+                                          residual[p].value[w], f.relu);
           }
           simt::store_vector(y + start + p * v.c, value[p]);
         }
       }
     }
+  }
+}
+
+// ---- 4. The mean of that y over an image's pixels
+
+constexpr int kWarps = kNormThreads / 32;
+
+/// A block has 32 · kWidth channels of one image. A warp adds every fourth run of 8 pixels: the run in float,
+/// runs in double; the warps are added in order. That is the order of pool's global average.
+template <int kWidth>
+__global__ void average_norm(const float* x, Affine f, float* average, int64_t pixels, int64_t c,
+                             int64_t strips) {  // x: (N,P,C), average: (N,C); grid: N · strips
+  SHARED(double, rows, kNormThreads* kWidth);   // (warps, lanes, kWidth)
+  const int64_t image = blockIdx.x / strips;
+  const int64_t channel = (blockIdx.x % strips * 32 + simt::lane()) * kWidth;
+  double total[kWidth] = {};
+  if (channel < c) {
+    const int64_t place = image * f.per_image + channel;
+    const auto mean = of_channels<kWidth>(f.mean, place, 0);
+    const auto gamma = of_channels<kWidth>(f.gamma, channel, 1);
+    const auto beta = of_channels<kWidth>(f.beta, channel, 0);
+    auto scale = of_channels<kWidth>(f.inv_std, place, 0);
+#pragma unroll
+    for (int w = 0; w < kWidth; ++w) scale.value[w] *= gamma.value[w];
+    for (int64_t first = int64_t{kRun} * simt::warp(); first < pixels; first += kRun * kWarps) {
+      float sum[kWidth] = {};
+#pragma unroll
+      for (int p = 0; p < kRun; ++p) {
+        if (first + p < pixels) {
+          const int64_t from = (image * pixels + first + p) * c + channel;
+          const auto value = simt::load_vector<FloatGroup<kWidth>>(x + from);
+          const auto residual = of_channels<kWidth>(f.residual, from, 0);
+#pragma unroll
+          for (int w = 0; w < kWidth; ++w) {
+            sum[w] += activated(value.value[w], mean.value[w], scale.value[w], beta.value[w],
+                                residual.value[w], f.relu);
+          }
+        }
+      }
+#pragma unroll
+      for (int w = 0; w < kWidth; ++w) total[w] += static_cast<double>(sum[w]);
+    }
+  }
+#pragma unroll
+  for (int w = 0; w < kWidth; ++w) rows[threadIdx.x * kWidth + w] = total[w];
+  simt::sync_threads();
+  if (simt::warp() == 0 && channel < c) {
+    FloatGroup<kWidth> result;
+#pragma unroll
+    for (int w = 0; w < kWidth; ++w) {
+      for (int other = 1; other < kWarps; ++other) {
+        total[w] += rows[(other * 32 + simt::lane()) * kWidth + w];
+      }
+      result.value[w] = static_cast<float>(total[w] / static_cast<double>(pixels));
+    }
+    simt::store_vector(average + image * c + channel, result);
   }
 }
 
@@ -262,6 +322,30 @@ void instance_forward(const float* x, const float* gamma, const float* beta, con
     launch<instance_statistics>(blocks_for(n * c, kNormThreads), kNormThreads, 0, stream, x,
                                 static_cast<const Moments*>(part.data()), mean, inv_std, v, eps);
     launch_apply(tile, x, {gamma, beta, residual, mean, inv_std, c, relu}, y, v, stream);
+  });
+}
+
+template <typename Tile>
+void launch_average(Tile, const float* x, const Affine& f, float* average, const NormView& v, Stream stream) {
+  const int64_t strips = blocks_for(v.c, 32 * Tile::kWidth);
+  launch<average_norm<Tile::kWidth>>(v.n * strips, kNormThreads, 0, stream, x, f, average, v.pixels, v.c,
+                                     strips);
+}
+
+void instance_average(const float* x, const float* gamma, const float* beta, const float* residual, bool relu,
+                      float* average, int64_t n, int64_t pixels, int64_t c, float eps, Stream stream) {
+  if (n == 0) return;
+  const DeviceArray<float> mean(n * c);
+  const DeviceArray<float> inv_std(n * c);
+  const bool aligned = aligned_to_vectors(x, gamma, beta, residual, average, mean.data(), inv_std.data());
+  with_norm_tile(n, pixels, c, aligned, [&](auto tile, const NormView& v) {
+    const DeviceArray<Moments> part(n * v.segments * c);
+    launch_moments(tile, x, part.data(), v, stream);
+    launch<instance_statistics>(blocks_for(n * c, kNormThreads), kNormThreads, 0, stream, x,
+                                static_cast<const Moments*>(part.data()), mean.data(), inv_std.data(), v,
+                                eps);
+    launch_average(tile, x, {gamma, beta, residual, mean.data(), inv_std.data(), c, relu}, average, v,
+                   stream);
   });
 }
 
@@ -297,8 +381,22 @@ void batch_forward_eval(const float* x, const float* gamma, const float* beta, c
   });
 }
 
+void batch_average_eval(const float* x, const float* gamma, const float* beta, const float* residual,
+                        bool relu, const float* running_mean, const float* running_var, float* average,
+                        int64_t n, int64_t pixels, int64_t c, float eps, Stream stream) {
+  if (n == 0) return;
+  const DeviceArray<float> inv_std(c);
+  inverse_deviations(running_var, inv_std.data(), c, eps, stream);
+  const bool aligned = aligned_to_vectors(x, gamma, beta, residual, average, running_mean);
+  with_norm_tile(n, pixels, c, aligned, [&](auto tile, const NormView& v) {
+    launch_average(tile, x, {gamma, beta, residual, running_mean, inv_std.data(), 0, relu}, average, v,
+                   stream);
+  });
+}
+
 constexpr Norm<float> kFast{instance_forward,   instance_backward,    batch_forward_train,
-                            batch_forward_eval, batch_backward_train, batch_backward_eval};
+                            batch_forward_eval, batch_backward_train, batch_backward_eval,
+                            instance_average,   batch_average_eval};
 
 }  // namespace
 

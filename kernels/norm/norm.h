@@ -42,6 +42,14 @@ struct Norm {
   void (*batch_backward_eval)(const T* x, const T* y, const T* dy, const T* gamma, const T* running_mean,
                               const T* running_var, bool relu, T* dx, T* dresidual, T* dgamma, T* dbeta,
                               int64_t n, int64_t pixels, int64_t c, T eps, Stream stream);
+  /// average (N,C): the mean of y over an image's pixels, for a y that nobody else reads and that is never
+  /// written. The same bits as instance_forward (batch_forward_eval), then global_average_forward of
+  /// kernels/pool of the same version. average aliases nothing.
+  void (*instance_average)(const T* x, const T* gamma, const T* beta, const T* residual, bool relu,
+                           T* average, int64_t n, int64_t pixels, int64_t c, T eps, Stream stream);
+  void (*batch_average_eval)(const T* x, const T* gamma, const T* beta, const T* residual, bool relu,
+                             const T* running_mean, const T* running_var, T* average, int64_t n,
+                             int64_t pixels, int64_t c, T eps, Stream stream);
 };
 
 /// The table of a backend. float: cpu, cuda, simt. double: the reference, on the cpu only (gradcheck runs on

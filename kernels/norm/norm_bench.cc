@@ -38,6 +38,17 @@ void instance_norm_forward(benchmark::State& state) {
   state.SetBytesProcessed(state.iterations() * 16 * a.n * a.pixels * a.c);
 }
 
+void instance_norm_average(benchmark::State& state) {
+  Arrays a(state);
+  for (auto _ : state) {
+    norm<float>(Device::cpu)
+        .instance_average(a.x.data(), nullptr, nullptr, a.residual.data(), true, a.mean.data(), a.n, a.pixels,
+                          a.c, 1e-5F, nullptr);
+    benchmark::ClobberMemory();
+  }
+  state.SetBytesProcessed(state.iterations() * 12 * a.n * a.pixels * a.c);
+}
+
 void instance_norm_backward(benchmark::State& state) {
   Arrays a(state);
   norm<float>(Device::cpu)
@@ -58,6 +69,7 @@ BENCHMARK(instance_norm_forward)
     ->Args({8, 3136, 64})
     ->Args({8, 49, 512})
     ->UseRealTime();
+BENCHMARK(instance_norm_average)->Args({8, 49, 512})->Args({8, 196, 512})->UseRealTime();
 BENCHMARK(instance_norm_backward)
     ->Args({8, 12544, 64})
     ->Args({8, 3136, 64})

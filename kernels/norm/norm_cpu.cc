@@ -23,6 +23,7 @@ using norm_cpu::Slab;
 
 HWY_EXPORT(NormStatistics);
 HWY_EXPORT(NormApply);
+HWY_EXPORT(NormAverage);
 HWY_EXPORT(NormGradientSums);
 HWY_EXPORT(NormGradient);
 
@@ -52,17 +53,26 @@ float* at(float* p, int64_t offset) {
   return p == nullptr ? nullptr : p + offset;
 }
 
-// The statistics of channel ch (counted from the slab's first) are mean[ch] and inv_std[ch].
-void apply(const float* x, const float* gamma, const float* beta, const float* residual, bool relu,
-           const float* mean, const float* inv_std, const Slab& slab, float* y) {
-  HWY_DYNAMIC_DISPATCH(NormApply)
-  (x, residual, relu, slab, coefficients(slab, [&](int64_t ch) { return mean[ch]; }),
-   coefficients(slab, [&](int64_t ch) { return inv_std[ch] * (gamma == nullptr ? 1.0F : gamma[ch]); }),
-   coefficients(slab, [&](int64_t ch) { return beta == nullptr ? 0.0F : beta[ch]; }), y);
+// The statistics of channel ch (counted from the slab's first) are mean[ch] and inv_std[ch]. y: the slab's
+// pixels, or where `averaged` their mean, one number per channel.
+void apply(bool averaged, const float* x, const float* gamma, const float* beta, const float* residual,
+           bool relu, const float* mean, const float* inv_std, const Slab& slab, float* y) {
+  const auto run = averaged ? HWY_DYNAMIC_DISPATCH(NormAverage) : HWY_DYNAMIC_DISPATCH(NormApply);
+  run(x, residual, relu, slab, coefficients(slab, [&](int64_t ch) { return mean[ch]; }),
+      coefficients(slab, [&](int64_t ch) { return inv_std[ch] * (gamma == nullptr ? 1.0F : gamma[ch]); }),
+      coefficients(slab, [&](int64_t ch) { return beta == nullptr ? 0.0F : beta[ch]; }), y);
 }
 
 float inverse_deviation(double variance, float eps) {
   return static_cast<float>(1 / std::sqrt(variance + static_cast<double>(eps)));
+}
+
+// mean and inv_std of one slab, each one number per channel.
+void slab_statistics(const float* x, const Slab& slab, float eps, float* mean, float* inv_std) {
+  HWY_DYNAMIC_DISPATCH(NormStatistics)(x, slab, mean, inv_std);
+  for (int64_t ch = 0; ch < slab.channels; ++ch) {
+    inv_std[ch] = inverse_deviation(static_cast<double>(inv_std[ch]) / static_cast<double>(slab.pixels), eps);
+  }
 }
 
 void instance_forward(const float* x, const float* gamma, const float* beta, const float* residual, bool relu,
@@ -72,13 +82,21 @@ void instance_forward(const float* x, const float* gamma, const float* beta, con
     const int64_t start = image * pixels * c + first;
     float* image_mean = mean + image * c + first;
     float* image_inv_std = inv_std + image * c + first;
-    HWY_DYNAMIC_DISPATCH(NormStatistics)(x + start, slab, image_mean, image_inv_std);
-    for (int64_t ch = 0; ch < slab.channels; ++ch) {
-      image_inv_std[ch] =
-          inverse_deviation(static_cast<double>(image_inv_std[ch]) / static_cast<double>(pixels), eps);
-    }
-    apply(x + start, at(gamma, first), at(beta, first), at(residual, start), relu, image_mean, image_inv_std,
-          slab, y + start);
+    slab_statistics(x + start, slab, eps, image_mean, image_inv_std);
+    apply(false, x + start, at(gamma, first), at(beta, first), at(residual, start), relu, image_mean,
+          image_inv_std, slab, y + start);
+  });
+}
+
+void instance_average(const float* x, const float* gamma, const float* beta, const float* residual, bool relu,
+                      float* average, int64_t n, int64_t pixels, int64_t c, float eps, Stream) {
+  for_each_slab(n, pixels, c, [&](int64_t image, int64_t first, const Slab& slab) {
+    const int64_t start = image * pixels * c + first;
+    float mean[kBlock];
+    float inv_std[kBlock];
+    slab_statistics(x + start, slab, eps, mean, inv_std);
+    apply(true, x + start, at(gamma, first), at(beta, first), at(residual, start), relu, mean, inv_std, slab,
+          average + image * c + first);
   });
 }
 
@@ -148,13 +166,14 @@ std::vector<Moments> batch_moments(const float* x, int64_t n, int64_t pixels, in
   return moments;
 }
 
-// Statistics (C) that are already known.
-void batch_apply(const float* x, const float* gamma, const float* beta, const float* residual, bool relu,
-                 const float* mean, const float* inv_std, float* y, int64_t n, int64_t pixels, int64_t c) {
+// Statistics (C) that are already known. y: (N,P,C), or where `averaged` (N,C).
+void batch_apply(bool averaged, const float* x, const float* gamma, const float* beta, const float* residual,
+                 bool relu, const float* mean, const float* inv_std, float* y, int64_t n, int64_t pixels,
+                 int64_t c) {
   for_each_slab(n, pixels, c, [&](int64_t image, int64_t first, const Slab& slab) {
     const int64_t start = image * pixels * c + first;
-    apply(x + start, at(gamma, first), at(beta, first), at(residual, start), relu, mean + first,
-          inv_std + first, slab, y + start);
+    apply(averaged, x + start, at(gamma, first), at(beta, first), at(residual, start), relu, mean + first,
+          inv_std + first, slab, y + (averaged ? image * c + first : start));
   });
 }
 
@@ -175,7 +194,7 @@ void batch_forward_train(const float* x, const float* gamma, const float* beta, 
     if (running_mean != nullptr) running_mean[ch] = blend(running_mean[ch], m.mean);
     if (running_var != nullptr) running_var[ch] = blend(running_var[ch], m.m2 / (m.count - 1));
   }
-  batch_apply(x, gamma, beta, residual, relu, mean, inv_std, y, n, pixels, c);
+  batch_apply(false, x, gamma, beta, residual, relu, mean, inv_std, y, n, pixels, c);
 }
 
 std::vector<float> inverse_deviations(const float* running_var, int64_t c, float eps) {
@@ -189,7 +208,14 @@ void batch_forward_eval(const float* x, const float* gamma, const float* beta, c
                         bool relu, const float* running_mean, const float* running_var, float* y, int64_t n,
                         int64_t pixels, int64_t c, float eps, Stream) {
   const auto inv_std = inverse_deviations(running_var, c, eps);
-  batch_apply(x, gamma, beta, residual, relu, running_mean, inv_std.data(), y, n, pixels, c);
+  batch_apply(false, x, gamma, beta, residual, relu, running_mean, inv_std.data(), y, n, pixels, c);
+}
+
+void batch_average_eval(const float* x, const float* gamma, const float* beta, const float* residual,
+                        bool relu, const float* running_mean, const float* running_var, float* average,
+                        int64_t n, int64_t pixels, int64_t c, float eps, Stream) {
+  const auto inv_std = inverse_deviations(running_var, c, eps);
+  batch_apply(true, x, gamma, beta, residual, relu, running_mean, inv_std.data(), average, n, pixels, c);
 }
 
 // Everything that the backward passes share. Statistics are (N,C), or (C) when `per_batch`.
@@ -320,7 +346,8 @@ void batch_backward_eval(const float* x, const float* y, const float* dy, const 
 template <>
 const Norm<float>& norm<float>(Device device) {
   static constexpr Norm<float> table{instance_forward,   instance_backward,    batch_forward_train,
-                                     batch_forward_eval, batch_backward_train, batch_backward_eval};
+                                     batch_forward_eval, batch_backward_train, batch_backward_eval,
+                                     instance_average,   batch_average_eval};
   return device == Device::cpu ? table : device_table<Norm<float>>(device, "norm");
 }
 

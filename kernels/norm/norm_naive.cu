@@ -61,6 +61,12 @@ __global__ void statistics_naive(const float* x, float* mean, float* inv_std, Ru
   }
 }
 
+__device__ float activated(float x, float mean, float scale, float shift, const float* residual, bool relu) {
+  float z = fmaf(x - mean, scale, shift);
+  if (residual != nullptr) z += *residual;
+  return relu && z < 0 ? 0.0F : z;  // NaN stays
+}
+
 __global__ void apply_naive(const float* x, const float* gamma, const float* beta, const float* residual,
                             bool relu, const float* mean, const float* inv_std, float* y, Groups s) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -68,10 +74,27 @@ __global__ void apply_naive(const float* x, const float* gamma, const float* bet
     const float scale = inv_std[i] * (gamma == nullptr ? 1.0F : gamma[i % s.c]);
     const float shift = beta == nullptr ? 0.0F : beta[i % s.c];
     for_each_of_group(s, i, [&](int64_t place) {
-      float z = (x[place] - mean[i]) * scale + shift;
-      if (residual != nullptr) z += residual[place];
-      y[place] = relu && z < 0 ? 0.0F : z;  // NaN stays
+      y[place] =
+          activated(x[place], mean[i], scale, shift, residual == nullptr ? nullptr : residual + place, relu);
     });
+  }
+}
+
+/// One thread per image and channel. Statistics: (N,C), or (C) where per_image is false.
+__global__ void average_naive(const float* x, const float* gamma, const float* beta, const float* residual,
+                              bool relu, const float* mean, const float* inv_std, bool per_image,
+                              float* average, Groups s) {  // average: (N,C); s: groups of one image
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i < s.count()) {
+    const int64_t statistic = per_image ? i : i % s.c;
+    const float scale = inv_std[statistic] * (gamma == nullptr ? 1.0F : gamma[i % s.c]);
+    const float shift = beta == nullptr ? 0.0F : beta[i % s.c];
+    double sum = 0;
+    for_each_of_group(s, i, [&](int64_t place) {
+      sum += static_cast<double>(activated(x[place], mean[statistic], scale, shift,
+                                           residual == nullptr ? nullptr : residual + place, relu));
+    });
+    average[i] = static_cast<float>(sum / s.size());
   }
 }
 
@@ -149,6 +172,20 @@ void instance_forward_naive(const float* x, const float* gamma, const float* bet
   launch_groups<apply_naive>(s, stream, x, gamma, beta, residual, relu, mean, inv_std, y);
 }
 
+void instance_average_naive(const float* x, const float* gamma, const float* beta, const float* residual,
+                            bool relu, float* average, int64_t n, int64_t pixels, int64_t c, float eps,
+                            Stream stream) {
+  const Groups s{n, pixels, c, 1};
+  if (n == 0) return;
+  const DeviceArray<float> mean(n * c);
+  const DeviceArray<float> inv_std(n * c);
+  launch_groups<statistics_naive>(s, stream, x, mean.data(), inv_std.data(), Running{nullptr, nullptr, 0},
+                                  eps);
+  launch_groups<average_naive>(s, stream, x, gamma, beta, residual, relu,
+                               static_cast<const float*>(mean.data()),
+                               static_cast<const float*>(inv_std.data()), true, average);
+}
+
 void batch_forward_train_naive(const float* x, const float* gamma, const float* beta, const float* residual,
                                bool relu, float* y, float* mean, float* inv_std, float* running_mean,
                                float* running_var, float momentum, int64_t n, int64_t pixels, int64_t c,
@@ -169,6 +206,16 @@ void batch_forward_eval_naive(const float* x, const float* gamma, const float* b
   const DeviceArray<float> inv_std(c);
   inverse_deviations(running_var, inv_std.data(), c, eps, stream);
   launch_groups<apply_naive>(s, stream, x, gamma, beta, residual, relu, running_mean, inv_std.data(), y);
+}
+
+void batch_average_eval_naive(const float* x, const float* gamma, const float* beta, const float* residual,
+                              bool relu, const float* running_mean, const float* running_var, float* average,
+                              int64_t n, int64_t pixels, int64_t c, float eps, Stream stream) {
+  if (n == 0) return;
+  const DeviceArray<float> inv_std(c);
+  inverse_deviations(running_var, inv_std.data(), c, eps, stream);
+  launch_groups<average_naive>(Groups{n, pixels, c, 1}, stream, x, gamma, beta, residual, relu, running_mean,
+                               static_cast<const float*>(inv_std.data()), false, average);
 }
 
 void backward_naive(const Groups& s, bool frozen, const float* x, const float* y, const float* dy,
@@ -216,7 +263,8 @@ void batch_backward_eval_naive(const float* x, const float* y, const float* dy, 
 const Norm<float>& naive_norm() {
   static constexpr Norm<float> kTable{instance_forward_naive,     instance_backward_naive,
                                       batch_forward_train_naive,  batch_forward_eval_naive,
-                                      batch_backward_train_naive, batch_backward_eval_naive};
+                                      batch_backward_train_naive, batch_backward_eval_naive,
+                                      instance_average_naive,     batch_average_eval_naive};
   return kTable;
 }
 

@@ -154,13 +154,44 @@ void batch_backward_eval(const double* x, const double* y, const double* dy, con
   }
 }
 
+/// The mean of act(z) over one image and channel, term by term.
+double average_of(const Group& group, const double* x, const double* gamma, const double* beta,
+                  const double* residual, bool relu, double mean, double inv_std) {
+  double sum = 0;
+  group.for_each([&](int64_t i) {
+    const double z = (x[i] - mean) * inv_std * or_else(gamma, group.ch, 1) + or_else(beta, group.ch, 0) +
+                     or_else(residual, i, 0);
+    sum += relu && z <= 0 ? 0 : z;
+  });
+  return sum / group.count();
+}
+
+void instance_average(const double* x, const double* gamma, const double* beta, const double* residual,
+                      bool relu, double* average, int64_t n, int64_t pixels, int64_t c, double eps, Stream) {
+  for (int64_t i = 0; i < n * c; ++i) {
+    const Group group{i / c, i / c + 1, i % c, pixels, c};
+    const Statistics s = statistics(x, group);
+    average[i] = average_of(group, x, gamma, beta, residual, relu, s.mean, 1 / std::sqrt(s.variance + eps));
+  }
+}
+
+void batch_average_eval(const double* x, const double* gamma, const double* beta, const double* residual,
+                        bool relu, const double* running_mean, const double* running_var, double* average,
+                        int64_t n, int64_t pixels, int64_t c, double eps, Stream) {
+  for (int64_t i = 0; i < n * c; ++i) {
+    average[i] = average_of({i / c, i / c + 1, i % c, pixels, c}, x, gamma, beta, residual, relu,
+                            running_mean[i % c], 1 / std::sqrt(running_var[i % c] + eps));
+  }
+}
+
 }  // namespace
 
 template <>
 const Norm<double>& norm<double>(Device device) {
   check(device == Device::cpu, "norm: the double reference runs on the cpu only, not on {}", name_of(device));
   static constexpr Norm<double> table{instance_forward,   instance_backward,    batch_forward_train,
-                                      batch_forward_eval, batch_backward_train, batch_backward_eval};
+                                      batch_forward_eval, batch_backward_train, batch_backward_eval,
+                                      instance_average,   batch_average_eval};
   return table;
 }
 

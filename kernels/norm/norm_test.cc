@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/pool/pool.h"
 #include "tests/harness/golden.h"
 #include "tests/harness/kernel_test.h"
 #include "tests/harness/reference_check.h"
@@ -230,6 +231,94 @@ TEST_P(NormTest, BatchEvalAgreesWithReference) {
   for (const Case& k : kCases) compare(op(), Mode::batch_eval, k, device());
 }
 
+/// The average of y of a case: from the entry that never writes y, and from the two entries one by one.
+template <typename T>
+struct Averages {
+  std::vector<T> at_once, chained;
+};
+
+template <typename T>
+Averages<T> run_averages(const Norm<T>& table, const Pool<T>& pooling, Mode mode, const Case& k,
+                         const Inputs& in, Device device) {
+  const T eps = static_cast<T>(static_cast<float>(kEps));
+  Buffer<T> x(converted<T>(in.x), device), residual(converted<T>(in.residual), device);
+  Buffer<T> gamma(converted<T>(in.gamma), device), beta(converted<T>(in.beta), device);
+  Buffer<T> running_mean(converted<T>(in.running_mean), device),
+      running_var(converted<T>(in.running_var), device);
+  Buffer<T> y(k.n * k.pixels * k.c, device), mean(k.n * k.c, device), inv_std(k.n * k.c, device);
+  Buffer<T> at_once(k.n * k.c, device), chained(k.n * k.c, device);
+  const T* g = k.affine ? gamma.data() : nullptr;
+  const T* b = k.affine ? beta.data() : nullptr;
+  const T* r = k.residual ? residual.data() : nullptr;
+  if (mode == Mode::instance) {
+    table.instance_forward(x.data(), g, b, r, k.relu, y.data(), mean.data(), inv_std.data(), k.n, k.pixels,
+                           k.c, eps, nullptr);
+    table.instance_average(x.data(), g, b, r, k.relu, at_once.data(), k.n, k.pixels, k.c, eps, nullptr);
+  } else {
+    table.batch_forward_eval(x.data(), g, b, r, k.relu, running_mean.data(), running_var.data(), y.data(),
+                             k.n, k.pixels, k.c, eps, nullptr);
+    table.batch_average_eval(x.data(), g, b, r, k.relu, running_mean.data(), running_var.data(),
+                             at_once.data(), k.n, k.pixels, k.c, eps, nullptr);
+  }
+  pooling.global_average_forward(y.data(), chained.data(), k.n, k.pixels, k.c, nullptr);
+  return {at_once.host(), chained.host()};
+}
+
+TEST_P(NormTest, AverageHasTheBitsOfNormThenPool) {
+  for (const Case& k : kCases) {
+    const Inputs in(k);
+    for (const Mode mode : {Mode::instance, Mode::batch_eval}) {
+      const std::string what = fmt::format("mode {}, ({},{},{})", static_cast<int>(mode), k.n, k.pixels, k.c);
+      const auto got = run_averages<float>(op(), version_of(pool<float>(device())), mode, k, in, device());
+      testing::expect_same_bits(got.at_once, got.chained, what);
+
+      const auto want = run_averages<double>(norm<double>(Device::cpu), pool<double>(Device::cpu), mode, k,
+                                             in, Device::cpu);
+      const Results<double> reference = run<double>(norm<double>(Device::cpu), mode, k, in, Device::cpu);
+      const Bounds bound(mode, k, in, reference);
+      const auto mean_of = [&](std::size_t i, const auto& term) {  // over the pixels of (image, channel) i
+        double sum = 0;
+        for (int64_t p = 0; p < k.pixels; ++p) {
+          const int64_t image = static_cast<int64_t>(i) / k.c, ch = static_cast<int64_t>(i) % k.c;
+          sum += term(static_cast<std::size_t>((image * k.pixels + p) * k.c + ch));
+        }
+        return sum / static_cast<double>(k.pixels);
+      };
+      const double length = 64 + std::ceil(static_cast<double>(k.pixels) / 64) + 1;
+      testing::expect_within(
+          got.at_once, want.at_once,
+          [&](std::size_t i) {
+            return mean_of(i, [&](std::size_t j) { return bound.y(j); }) +
+                   length * kRoundoff * mean_of(i, [&](std::size_t j) { return std::abs(reference.y[j]); });
+          },
+          what);
+      for (std::size_t i = 0; i < want.at_once.size(); ++i) {  // two references, written apart
+        ASSERT_NEAR(want.at_once[i], want.chained[i], 1e-12) << what;
+      }
+    }
+  }
+}
+
+TEST_P(NormTest, AverageStaysInItsGroupAndTakesAnyAlignment) {
+  const Case k{2, 33, 8, 3, true, true, true};
+  Inputs in(k);
+  in.x[8 + 5] = NAN;  // image 0, pixel 1, channel 5
+  std::vector<float> shifted(1, 0.0F);
+  shifted.insert(shifted.end(), in.x.begin(), in.x.end());
+  Buffer<float> x(shifted, device()), residual(in.residual, device()), gamma(in.gamma, device());
+  Buffer<float> beta(in.beta, device()), average(16, device());
+  op().instance_average(x.data() + 1, gamma.data(), beta.data(), residual.data(), true, average.data(), 2, 33,
+                        8, static_cast<float>(kEps), nullptr);
+  const auto aligned =
+      run_averages<float>(op(), version_of(pool<float>(device())), Mode::instance, k, in, device());
+  const auto out = average.host();
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    EXPECT_EQ(std::isnan(out[i]), i == 5) << i;
+    if (i == 5) continue;
+    EXPECT_NEAR(out[i], aligned.at_once[i], 1e-4F) << i;  // of order 1; bits may differ
+  }
+}
+
 // The first 64 pixels, which give the pivot, are 10^4 away from the others: a shifted single pass would lose
 // the variance.
 TEST_P(NormTest, VarianceSurvivesAnUnluckyPivot) {
@@ -281,6 +370,14 @@ TEST_P(NormTest, SameBitsInEveryOrderOfThreadsAndBlocks) {
     testing::expect_same_bits(here.dbeta, ascending.dbeta, "dbeta");
     testing::expect_same_bits(here.running_var, ascending.running_var, "running_var");
   }
+  const auto average = [&] {
+    return run_averages<float>(op(), version_of(pool<float>(device())), Mode::instance, k, in, device())
+        .at_once;
+  };
+  simt_machine::set_schedule(GetParam().schedule);
+  const auto here = average();
+  simt_machine::set_schedule({});
+  testing::expect_same_bits(here, average(), "average");
 }
 
 // Addresses that are no multiple of 16 bytes take other paths.

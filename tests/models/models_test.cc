@@ -59,6 +59,20 @@ TEST(ResNetTest, LastMapIsWhatForwardMakes) {
   EXPECT_EQ(ResNetConfig{}.last_map(224), 7);
 }
 
+TEST(ResNetTest, FeaturesAreTheSameBitsRecordedOrNot) {
+  // Unrecorded, the last norm is averaged without being written; who asks for activations gets it written.
+  for (const NormKind norm : {NormKind::instance, NormKind::instance_affine, NormKind::batch}) {
+    const ResNet network(small_config(norm));
+    const Variable patches(images(3, 40, DType::f32));
+    const auto recorded = testing::doubles_of(network.features(patches).value());
+    NoGradGuard no_tape;
+    EXPECT_EQ(testing::doubles_of(network.features(patches).value()), recorded) << name_of(norm);
+    Activations activations;
+    EXPECT_EQ(testing::doubles_of(network.features(patches, &activations).value()), recorded);
+    EXPECT_EQ(activations.back().second.rank(), 4) << "the last map is there for who looks at it";
+  }
+}
+
 TEST(ResNetTest, PatchesThatInstanceNormWouldEraseAreRefused) {
   ResNetConfig config = small_config();
   config.layer4_stride = 2;
