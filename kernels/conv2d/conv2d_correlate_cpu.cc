@@ -1,6 +1,6 @@
 // Forward convolution and its gradient by the input: register tiles of output pixels x output channels, whose
-// rows point straight into the images (or into a copy with a frame of zeros), so that nothing is unrolled
-// into columns.
+// rows point straight into the images (or into a copy with a frame of zeros, or scaled from bytes), so that
+// nothing is unrolled into columns.
 
 #include <vector>
 
@@ -67,9 +67,8 @@ void gather_pixels(const Correlation& job, bool framed, int64_t begin, int64_t e
   }
   for_each_image(out.out_h, begin, end, [&](int64_t image, int64_t p, int64_t rows) {
     const int64_t top = p * taps.stride - taps.top;
-    const float* origin = x.pixels + ((image * x.h + top) * x.w - taps.left) * x.c;
+    const float* origin = framed ? frame : x.pixels + ((image * x.h + top) * x.w - taps.left) * x.c;
     if (framed) {
-      origin = frame;
       for (int64_t i = 0; i < job.frame_height(rows); ++i, frame += pixels.row_stride) {
         copy_framed_row(x, image, top + i, -taps.left, job.frame_width(), frame);
       }
@@ -141,7 +140,7 @@ void correlate(const Images& x, const Taps& taps, const float* panels, const Out
   const int64_t panel_count = blocks(out.k, panel_width());
   const int64_t rows = x.n * out.out_h;
   if (rows == 0 || out.out_w == 0 || panel_count == 0) return;
-  const bool framed = taps.reach_outside(x, out.out_h, out.out_w);
+  const bool framed = x.bytes != nullptr || taps.reach_outside(x, out.out_h, out.out_w);
 
   const int64_t wanted_tasks = 4 * thread_count();
   const int64_t row_floats = std::max<int64_t>(1, taps.stride * job.frame_width() * x.c);

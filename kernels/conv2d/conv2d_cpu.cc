@@ -21,13 +21,12 @@ int64_t panels_per_range(int64_t floats) {
   return std::max<int64_t>(1, 64 * 1024 / std::max<int64_t>(1, floats));
 }
 
-void forward(const float* x, const float* weight, float* y, const Conv2dShape& d, Stream stream) {
-  check_conv2d_shape(d);
-  if (is_matrix_product(d)) {
-    gemm<float>(Device::cpu)
-        .multiply(false, true, d.n * d.h * d.w, d.k, d.c, x, d.c, weight, d.c, 0, y, d.k, {}, stream);
-    return;
-  }
+void multiply_pixels(const float* x, const float* weight, float* y, const Conv2dShape& d, Stream stream) {
+  gemm<float>(Device::cpu)
+      .multiply(false, true, d.n * d.h * d.w, d.k, d.c, x, d.c, weight, d.c, 0, y, d.k, {}, stream);
+}
+
+void correlate_images(const Images& x, const float* weight, float* y, const Conv2dShape& d) {
   thread_local Scratch scratch;
   const int64_t width = panel_width();
   const int64_t depth = d.r * d.s * d.c;
@@ -41,7 +40,38 @@ void forward(const float* x, const float* weight, float* y, const Conv2dShape& d
   const Taps taps{.rows = d.r, .columns = d.s, .stride = d.stride, .top = d.padding, .left = d.padding};
   const OutputGrid out{
       .y = y, .h = d.out_h(), .w = d.out_w(), .k = d.k, .out_h = d.out_h(), .out_w = d.out_w()};
-  correlate({x, d.n, d.h, d.w, d.c}, taps, panels, out);
+  correlate(x, taps, panels, out);
+}
+
+void forward(const float* x, const float* weight, float* y, const Conv2dShape& d, Stream stream) {
+  check_conv2d_shape(d);
+  if (is_matrix_product(d)) {
+    multiply_pixels(x, weight, y, d, stream);
+  } else {
+    correlate_images({x, d.n, d.h, d.w, d.c}, weight, y, d);
+  }
+}
+
+void forward_fused(const float* x, const float* weight, float* y, const Conv2dShape& d,
+                   const Conv2dEpilogue<float>& epilogue, Stream stream) {
+  forward(x, weight, y, d, stream);
+  apply_epilogue(y, d, epilogue);
+}
+
+void forward_pixels(const uint8_t* pixels, const ImageScaling& scaling, const float* weight, float* y,
+                    const Conv2dShape& d, const Conv2dEpilogue<float>& epilogue, Stream stream) {
+  check_conv2d_pixels(d);
+  const Bytes bytes{pixels, image_table(scaling), scaling.swap_red_blue};
+  const Images images{.n = d.n, .h = d.h, .w = d.w, .c = 3, .bytes = &bytes};
+  if (is_matrix_product(d)) {  // no stem: the matrix product wants its operand in memory
+    thread_local Scratch scratch;
+    float* x = scratch.reserve(d.n * d.h * d.w * 3);  // (N,H,W,3)
+    images.copy_pixels(0, d.n * d.h * d.w, x);
+    multiply_pixels(x, weight, y, d, stream);
+  } else {
+    correlate_images(images, weight, y, d);
+  }
+  apply_epilogue(y, d, epilogue);
 }
 
 /// Which outputs reach input rows (or columns) first, first + stride …: those of the taps residue, residue +
@@ -127,7 +157,8 @@ void backward_data(const float* dy, const float* weight, float* dx, const Conv2d
 
 template <>
 const Conv2d<float>& conv2d<float>(Device device) {
-  static constexpr Conv2d<float> table{forward, backward_data, backward_weights};
+  static constexpr Conv2d<float> table{forward, backward_data, backward_weights, forward_fused,
+                                       forward_pixels};
   return device == Device::cpu ? table : chosen_table<Conv2d<float>>(device, "conv2d");
 }
 

@@ -12,13 +12,36 @@ inline int64_t blocks(int64_t n, int64_t size) {
   return (n + size - 1) / size;
 }
 
-/// Images of h x w pixels and c channels, NHWC.
+/// 8-bit pixels (N,H,W,3), and what becomes of them.
+struct Bytes {
+  const uint8_t* pixels = nullptr;
+  ImageTable table;
+  bool swap_red_blue = false;
+};
+
+/// Images of h x w pixels and c channels, NHWC: floats or, where `bytes` is set, bytes.
 struct Images {
   const float* pixels = nullptr;
   int64_t n = 0;
   int64_t h = 0;
   int64_t w = 0;
   int64_t c = 0;
+  const Bytes* bytes = nullptr;
+
+  /// Copies the values of `count` neighbouring pixels from number `first` on.
+  void copy_pixels(int64_t first, int64_t count, float* target) const {
+    if (bytes == nullptr) {
+      std::copy_n(pixels + first * c, count * c, target);
+      return;
+    }
+    const int64_t red = bytes->swap_red_blue ? 2 : 0;
+    const uint8_t* pixel = bytes->pixels + first * 3;
+    for (int64_t i = 0; i < count; ++i, pixel += 3, target += 3) {
+      target[0] = bytes->table[0][pixel[red]];
+      target[1] = bytes->table[1][pixel[1]];
+      target[2] = bytes->table[2][pixel[2 - red]];
+    }
+  }
 };
 
 /// Taps at rows p * stride - top + r (r < rows) and columns q * stride - left + s (s < columns) of an image,
@@ -49,8 +72,7 @@ inline void copy_framed_row(const Images& x, int64_t image, int64_t row, int64_t
   const int64_t first = std::clamp<int64_t>(-left, 0, width);
   const int64_t last = std::clamp<int64_t>(x.w - left, first, width);
   std::fill_n(target, first * x.c, 0.0F);
-  std::copy_n(x.pixels + ((image * x.h + row) * x.w + left + first) * x.c, (last - first) * x.c,
-              target + first * x.c);
+  x.copy_pixels((image * x.h + row) * x.w + left + first, last - first, target + first * x.c);
   std::fill_n(target + last * x.c, (width - last) * x.c, 0.0F);
 }
 
@@ -71,6 +93,9 @@ struct OutputGrid {
 /// channels, each (rows, columns, C, width), width as panel_width().
 void correlate(const Images& x, const Taps& taps, const float* panels, const OutputGrid& out);
 int64_t panel_width();
+
+/// y (N,P,Q,K), the sums of a convolution, becomes what the epilogue makes of them (conv2d_epilogue_cpu.cc).
+void apply_epilogue(float* y, const Conv2dShape& shape, const Conv2dEpilogue<float>& epilogue);
 
 void backward_weights(const float* x, const float* dy, float* dw, const Conv2dShape& shape, Stream stream);
 

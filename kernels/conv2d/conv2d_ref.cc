@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <vector>
 
 #include "kernels/conv2d/conv2d.h"
 #include "tensor/check.h"
@@ -16,6 +17,11 @@ void check_conv2d_shape(const Conv2dShape& s) {
       s.h + 2 * s.padding >= s.r && s.w + 2 * s.padding >= s.s,
       "conv2d: an image of {}x{} px with padding {} is smaller than the filter of {}x{}; use larger patches",
       s.h, s.w, s.padding, s.r, s.s);
+}
+
+void check_conv2d_pixels(const Conv2dShape& s) {
+  check(s.c == 3, "conv2d: pixels have 3 channels, not {}", s.c);
+  check_conv2d_shape(s);
 }
 
 namespace {
@@ -66,13 +72,49 @@ void backward_weights(const double* x, const double* dy, double* dw, const Conv2
   for_each_term(shape, [=](int64_t ix, int64_t iw, int64_t iy) { dw[iw] += dy[iy] * x[ix]; });
 }
 
+void forward_fused(const double* x, const double* weight, double* y, const Conv2dShape& shape,
+                   const Conv2dEpilogue<double>& e, Stream stream) {
+  forward(x, weight, y, shape, stream);
+  const int64_t pixels = shape.out_h() * shape.out_w();
+  for (int64_t n = 0; n < shape.n; ++n) {
+    for (int64_t k = 0; k < shape.k; ++k) {
+      double sum = 0;
+      double square_sum = 0;
+      for (int64_t pixel = 0; pixel < pixels; ++pixel) {
+        const int64_t i = (n * pixels + pixel) * shape.k + k;
+        const double v =
+            y[i] + (e.bias != nullptr ? e.bias[k] : 0) + (e.residual != nullptr ? e.residual[i] : 0);
+        sum += v;
+        square_sum += v * v;
+        y[i] = e.relu && v < 0 ? 0 : v;
+      }
+      if (e.sums != nullptr) e.sums[n * shape.k + k] = sum;
+      if (e.square_sums != nullptr) e.square_sums[n * shape.k + k] = square_sum;
+    }
+  }
+}
+
+void forward_pixels(const uint8_t* pixels, const ImageScaling& scaling, const double* weight, double* y,
+                    const Conv2dShape& shape, const Conv2dEpilogue<double>& epilogue, Stream stream) {
+  check_conv2d_pixels(shape);
+  std::vector<double> x(static_cast<std::size_t>(shape.n * shape.h * shape.w * 3));
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const std::size_t c = i % 3;
+    const std::size_t from = scaling.swap_red_blue ? i - c + 2 - c : i;
+    x[i] =
+        (pixels[from] / 255.0 - static_cast<double>(scaling.mean[c])) / static_cast<double>(scaling.std[c]);
+  }
+  forward_fused(x.data(), weight, y, shape, epilogue, stream);
+}
+
 }  // namespace
 
 template <>
 const Conv2d<double>& conv2d<double>(Device device) {
   check(device == Device::cpu, "conv2d: the double reference runs on the cpu only, not on {}",
         name_of(device));
-  static constexpr Conv2d<double> table{forward, backward_data, backward_weights};
+  static constexpr Conv2d<double> table{forward, backward_data, backward_weights, forward_fused,
+                                        forward_pixels};
   return table;
 }
 

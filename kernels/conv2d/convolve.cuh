@@ -1,5 +1,6 @@
 #pragma once
-// The host's side of a convolution for one family of engines: which operands, which slices.
+// The host's side of a convolution's gradients for one family of engines: which operands, which slices; and
+// what forward.cuh shares with them.
 
 #include <vector>
 
@@ -50,34 +51,6 @@ Patches<kAlong, kVector> patches_of(const float* pixels, int64_t n, int64_t h, i
           Divider(at_least_one(out_w)),
           Divider(at_least_one(c)),
           Divider(at_least_one(columns))};
-}
-
-// ---- Forward: y (NPQ, K) = patches (NPQ, RSC) weightᵀ
-
-template <typename Engines, int kVector>
-void forward_in_vectors(const float* x, const float* weight, float* y, const Conv2dShape& d, Stream stream) {
-  const int terms = static_cast<int>(d.r * d.s * d.c);
-  const auto patches = patches_of<true, kVector>(x, d.n, d.h, d.w, d.c, d.out_h(), d.out_w(), d.r, d.s,
-                                                 d.stride, d.padding, d.padding);
-  const MatrixOperand<true, kVector> filters{weight, terms, static_cast<int>(d.k), terms};  // (K, RSC)
-  const MatrixResult result{y, d.k, patches.outputs, static_cast<int>(d.k), is_vectorised(y, d.k, d.k)};
-  // Never split: an image's result has the same bits however many images there are.
-  launch_product<typename Engines::template For<kVector>>(patches, filters, result, terms, false, stream);
-}
-
-template <typename Engines>
-void forward_with(GemmFunction* multiply, const float* x, const float* weight, float* y, const Conv2dShape& d,
-                  Stream stream) {
-  check_conv2d_shape(d);
-  check_conv2d_sizes(d);
-  if (d.n == 0 || d.k == 0) return;
-  if (is_matrix_product(d)) {
-    multiply(false, true, d.n * d.h * d.w, d.k, d.c, x, d.c, weight, d.c, 0, y, d.k, {}, stream);
-  } else if (is_vectorised(x, d.c, d.c) && is_vectorised(weight, d.c, d.c)) {
-    forward_in_vectors<Engines, 4>(x, weight, y, d, stream);
-  } else {
-    forward_in_vectors<Engines, 1>(x, weight, y, d, stream);
-  }
 }
 
 // ---- Gradient of x: for each class of pixels a convolution of dy with its taps

@@ -103,6 +103,58 @@ struct Patches {
   __device__ Source at(const Tap& tap, const Pixel& pixel) const { return at(pixel, tap); }
 };
 
+/// Patches<true, 1> of 8-bit pixels, which a table makes numbers of. Those of the last tiles' ends and of the
+/// padding are 0.
+struct BytePatches {
+  static constexpr bool kAlongTerms = true;
+  static constexpr int kVector = 1;
+  const uint8_t* pixels;  // (N,H,W,3)
+  const float* table;     // (3,256)
+  bool swap_red_blue;
+  int h;
+  int w;
+  int stride;
+  int top;
+  int left;
+  int outputs;         // N P Q
+  int taps;            // R S 3
+  Divider by_image;    // P Q
+  Divider by_row;      // Q
+  Divider by_tap_row;  // S
+
+  struct Pixel {
+    int image;
+    int row;  // of tap (0,0)
+    int column;
+  };
+  struct Tap {
+    int r;
+    int s;
+    int channel;
+  };
+  using Loaded = int;  // place in the table, or -1
+
+  __device__ Pixel row(int i) const {
+    if (i >= outputs) return {0, kNowhere, kNowhere};
+    const Divided image = by_image(i);
+    const Divided row = by_row(image.remainder);
+    return {image.quotient, row.quotient * stride - top, row.remainder * stride - left};
+  }
+  __device__ Tap term(int t) const {
+    if (t >= taps) return {kNowhere, kNowhere, 0};
+    const Divided row = by_tap_row(t / 3);
+    return {row.quotient, row.remainder, t % 3};
+  }
+  __device__ Loaded load(const Pixel& pixel, const Tap& tap) const {
+    const int row = pixel.row + tap.r;
+    const int column = pixel.column + tap.s;
+    if (row < 0 || row >= h || column < 0 || column >= w) return -1;
+    const int byte = swap_red_blue ? 2 - tap.channel : tap.channel;
+    return tap.channel * 256 + pixels[int64_t{(pixel.image * h + row) * w + column} * 3 + byte];
+  }
+  __device__ float value(Loaded place) const { return place < 0 ? 0 : simt::ldg(table + place); }
+};
+
 /// Weights as the gradient of x meets them: (input channels, taps and filters), of one class of taps
 /// (conv2d.md): u from last to first.
 template <int kWidth>
@@ -161,6 +213,7 @@ struct PixelClass {
     const int64_t x = first_column + int64_t{row.remainder} * step;
     store4(dx + ((int64_t{image.quotient} * h + y) * w + x) * c + channel, sum, c - channel, vectorised);
   }
+  __device__ PlainWriter<PixelClass> writer(int channel) const { return {*this, channel}; }
 };
 
 }  // namespace mt::MT_BACKEND

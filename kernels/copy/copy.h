@@ -20,6 +20,10 @@ struct ImageScaling {
   bool swap_red_blue = false;
 };
 
+/// What image_to_float makes of each byte in each channel: [c][v], one rounding from double.
+using ImageTable = std::array<std::array<float, 256>, 3>;
+ImageTable image_table(const ImageScaling& scaling);
+
 /// No output may overlap an input.
 template <typename T>
 struct Copy {

@@ -227,8 +227,6 @@ void cast_any(const void* source, DType source_type, void* target, DType target_
 
 // ---- Images: a table of 256 numbers per channel, computed in double and rounded once
 
-constexpr int kTable = 3 * 256;
-
 struct Scaling {  // ImageScaling in a form that kernels take by value
   float mean[3];
   float std[3];
@@ -256,7 +254,7 @@ __global__ void image_elements(const uint8_t* images, float* y, int64_t n, Scali
 
 __global__ void fill_table(float* table, Scaling scaling) {  // table: (3, 256)
   const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
-  if (i < kTable) table[i] = scaled(i % 256, i / 256, scaling);
+  if (i < kImageTableSize) table[i] = scaled(i % 256, i / 256, scaling);
 }
 
 constexpr int64_t kGroupsPerThread = 16;  // pay for a block's copy of the table
@@ -265,8 +263,8 @@ constexpr int64_t kBlockElements = 4 * kGroupsPerThread * kThreads;
 /// Four neighbouring elements per thread at a time, of one or two pixels. `swap`: red and blue change places.
 __global__ void image_groups(const uint8_t* images, const float* table, float* y, int64_t n, bool swap,
                              bool vectors) {  // images, y: (n) elements, three per pixel; table: (3, 256)
-  SHARED(float, value, kTable);
-  for (int k = static_cast<int>(threadIdx.x); k < kTable; k += kThreads) value[k] = table[k];
+  SHARED(float, value, kImageTableSize);
+  for (int k = static_cast<int>(threadIdx.x); k < kImageTableSize; k += kThreads) value[k] = table[k];
   simt::sync_threads();
   const int64_t block = blockIdx.x * kBlockElements;
   for (int64_t group = threadIdx.x; group < kGroupsPerThread * kThreads; group += kThreads) {
@@ -298,12 +296,16 @@ void cast_naive(const void* source, DType source_type, void* target, DType targe
   cast_any<1>(source, source_type, target, target_type, n, stream);
 }
 
+void fill_image_table(float* table, const ImageScaling& scaling, Stream stream) {
+  launch<fill_table>(blocks_for(kImageTableSize, kThreads), kThreads, 0, stream, table, scaling_of(scaling));
+}
+
 void image_to_float(const uint8_t* images, float* y, int64_t n, int64_t pixels, const ImageScaling& scaling,
                     Stream stream) {
   const int64_t elements = 3 * n * pixels;
   if (elements == 0) return;
-  const DeviceArray<float> table(kTable);
-  launch<fill_table>(blocks_for(kTable, kThreads), kThreads, 0, stream, table.data(), scaling_of(scaling));
+  const DeviceArray<float> table(kImageTableSize);
+  fill_image_table(table.data(), scaling, stream);
   launch<image_groups>(blocks_for(elements, kBlockElements), kThreads, 0, stream, images,
                        static_cast<const float*>(table.data()), y, elements, scaling.swap_red_blue,
                        aligned_to(sizeof(float4), y));

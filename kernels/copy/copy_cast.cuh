@@ -1,5 +1,6 @@
 #pragma once
-// What copy_cast.cu gives to copy.cu, which has the table. Contracts: copy.h.
+// What copy_cast.cu gives to copy.cu, which has the table, and to convolutions of 8-bit images. Contracts:
+// copy.h.
 
 #include <cstdint>
 
@@ -21,5 +22,9 @@ void image_to_float(const uint8_t* images, float* y, int64_t n, int64_t pixels, 
                     Stream stream);
 void image_to_float_naive(const uint8_t* images, float* y, int64_t n, int64_t pixels,
                           const ImageScaling& scaling, Stream stream);
+
+/// On the device, with the cpu's bits: ImageTable (3,256).
+inline constexpr int kImageTableSize = 3 * 256;
+void fill_image_table(float* table, const ImageScaling& scaling, Stream stream);
 
 }  // namespace mt::MT_BACKEND

@@ -198,13 +198,7 @@ void cast(const void* source, DType source_type, void* target, DType target_type
 
 void image_to_float(const uint8_t* images, float* y, int64_t n, int64_t pixels, const ImageScaling& scaling,
                     Stream) {
-  std::array<std::array<float, 256>, 3> table;  // [channel][byte], rounded once
-  for (std::size_t c = 0; c < 3; ++c) {
-    for (std::size_t v = 0; v < 256; ++v) {
-      const double value = static_cast<double>(v) / 255 - static_cast<double>(scaling.mean[c]);
-      table[c][v] = static_cast<float>(value / static_cast<double>(scaling.std[c]));
-    }
-  }
+  const ImageTable table = image_table(scaling);
   const int64_t first = scaling.swap_red_blue ? 2 : 0;
   parallel_for(n * pixels, 8192, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
@@ -244,6 +238,17 @@ void nhwc_to_nchw(const float* x, float* y, int64_t n, int64_t c, int64_t pixels
 }
 
 }  // namespace
+
+ImageTable image_table(const ImageScaling& scaling) {
+  ImageTable table;
+  for (std::size_t c = 0; c < 3; ++c) {
+    for (std::size_t v = 0; v < 256; ++v) {
+      const double value = static_cast<double>(v) / 255 - static_cast<double>(scaling.mean[c]);
+      table[c][v] = static_cast<float>(value / static_cast<double>(scaling.std[c]));
+    }
+  }
+  return table;
+}
 
 template <>
 const Copy<float>& copy<float>(Device device) {

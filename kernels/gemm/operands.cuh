@@ -6,10 +6,19 @@
 // An operand has rows (for B: the columns of C) and terms (of the sum), and
 //   kAlongTerms         whether neighbouring terms (else: neighbouring rows) are neighbours in memory
 //   kVector             1 or 4: how many of those neighbours are read at once; all of them are there, or none
-//   row(i), term(t)     what is to be known about a row or term: computed once, used for a whole line of a
-//   tile at(row, term)       the address of the element and whether there is one; 0 stands where there is
-//   none
+//   row(i), term(t)     what is to be known about a row or term: once for a whole line of a tile
+//   at(row, term)       the address of the element and whether there is one; 0 stands where there is none
+// An operand whose elements are computed from what lies in memory has, in place of at(),
+//   Loaded              what waits in registers for that
+//   load(row, term)     reads it, while other tiles are multiplied
+//   value(loaded)       the element
 // Rows and terms may be any int >= 0: the tile loop asks beyond the ends.
+//
+// A result has
+//   writer(column)      for columns column … column + 3, of which any may lie outside
+//     write(row, sum)   four sums
+//     finish(part)      after its last row, by a whole warp, whose lanes 8, 16 and 24 apart write the same
+//                       columns: its rows are number `part` of parts of Engine::kPartRows rows
 
 #include "kernels/device/kernel.h"
 #include "kernels/gemm/gemm.h"
@@ -57,6 +66,29 @@ __device__ inline void store4(float* target, const float (&value)[4], int count,
   }
 }
 
+/// The first `count` of four values, at once where rows are vectorised; 0 stands for the others.
+__device__ inline void load4(const float* source, float (&value)[4], int count, bool vectorised) {
+  if (vectorised && count > 0) {
+    const float4 v = simt::load_vector<float4>(source);
+    value[0] = v.x;
+    value[1] = v.y;
+    value[2] = v.z;
+    value[3] = v.w;
+  } else {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) value[i] = i < count ? source[i] : 0;
+  }
+}
+
+/// The writer of a result that keeps nothing from row to row.
+template <typename Result>
+struct PlainWriter {
+  const Result& result;
+  int column;
+  __device__ void write(int row, const float (&sum)[4]) const { result.write4(row, column, sum); }
+  __device__ void finish(int) const {}
+};
+
 /// C (rows, columns): element = activation(sum + beta C + bias).
 struct MatrixResult {
   float* c;
@@ -79,7 +111,6 @@ struct MatrixResult {
     float* target = c + row * stride + column;
     *target = finished(sum, target, column);
   }
-  /// Sums of columns column … column + 3, of which any may lie outside.
   __device__ void write4(int row, int column, const float (&sum)[4]) const {
     if (row >= rows) return;
     float* target = c + row * stride + column;
@@ -88,6 +119,9 @@ struct MatrixResult {
     for (int i = 0; i < 4; ++i)
       value[i] = column + i < columns ? finished(sum[i], target + i, column + i) : 0;
     store4(target, value, columns - column, vectorised);
+  }
+  __device__ PlainWriter<MatrixResult> writer(int column) const {
+    return {*this, column};
   }
 };
 

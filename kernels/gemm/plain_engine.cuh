@@ -14,6 +14,7 @@ struct PlainEngine {
   static constexpr int kStages = 2;
   static constexpr bool kAsync = false;
   static constexpr int kWriteBytes = 0;
+  static constexpr int kPartRows = 32;  // of a warp: 16 neighbours and those 64 further down
   using Element = float;
   static __device__ float element(float value) { return value; }
   /// Rows lie together whatever their order in memory, so that a thread reads four at once.
@@ -71,13 +72,15 @@ struct PlainEngine {
   static __device__ void write(const Sums& sums, float*, const Result& result, int first_row,
                                int first_column) {
 #pragma unroll
-    for (int i = 0; i < 8; ++i) {
+    for (int j = 0; j < 8; j += 4) {
+      auto writer = result.writer(first_column + column_of(j));
 #pragma unroll
-      for (int j = 0; j < 8; j += 4) {
+      for (int i = 0; i < 8; ++i) {
         const float four[4] = {sums.value[i][j], sums.value[i][j + 1], sums.value[i][j + 2],
                                sums.value[i][j + 3]};
-        result.write4(first_row + row_of(i), first_column + column_of(j), four);
+        writer.write(first_row + row_of(i), four);
       }
+      writer.finish(first_row / kPartRows + static_cast<int>(simt::warp()));
     }
   }
 };

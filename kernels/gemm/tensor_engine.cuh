@@ -18,6 +18,7 @@ struct TensorTiles {
 
   static constexpr int kWarpRows = 64;
   static constexpr int kWarpColumns = 32;
+  static constexpr int kPartRows = kWarpRows;
   static constexpr int kDown = kWarpRows / 16;       // fragments
   static constexpr int kAcross = kWarpColumns / 16;  // fragments
   static constexpr int kWriteLeading = kWarpColumns + 4;
@@ -66,11 +67,13 @@ struct TensorTiles {
     simt::sync_warp(simt::kFullMask);
     const int lane = static_cast<int>(simt::lane());
     const int column = lane % 8 * 4;
+    auto writer = result.writer(first_column + warp_column() + column);
     for (int row = lane / 8; row < kWarpRows; row += 4) {
       const float4 v = simt::load_vector<float4>(mine + row * kWriteLeading + column);
       const float four[4] = {v.x, v.y, v.z, v.w};
-      result.write4(first_row + warp_row() + row, first_column + warp_column() + column, four);
+      writer.write(first_row + warp_row() + row, four);
     }
+    writer.finish((first_row + warp_row()) / kPartRows);
   }
 };
 
@@ -78,6 +81,7 @@ struct TensorTiles {
 struct Tf32Tiles : TensorTiles<simt::Tf32, 16> {
   static constexpr int kStages = 3;
   static constexpr bool kAsync = true;
+  static __device__ float element(float value) { return value; }
   template <int kLines, bool kAlongTerms>
   using TileOf = TileLayout<kLines, kTerms, kAlongTerms, kAlongTerms ? 4 : 8>;
 };

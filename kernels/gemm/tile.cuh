@@ -12,8 +12,9 @@
 //   Element, element()  of tiles, and an element from a float
 //   TileOf<kLines, kAlongTerms>     the tile's layout in shared memory: (kLines, kTerms)
 //   Sums                the calling thread's share of the tile of C; clear(), accumulate() and write()
-//   computes(rows, columns)         whether that share meets a tile of which so many rows and columns are
-//   there kWriteBytes         shared memory that write() needs
+//   computes(rows, columns)         whether that share meets a tile with so many rows and columns
+//   kWriteBytes         shared memory that write() needs
+//   kPartRows           rows of C that a warp writes
 
 #include <utility>
 
@@ -33,6 +34,19 @@ struct TileLayout {
   }
 };
 
+/// Operand::Loaded, or nothing of use.
+template <typename Operand>
+struct LoadedOf {
+  using Type = char;
+};
+template <typename Operand>
+requires requires {
+  typename Operand::Loaded;
+}
+struct LoadedOf<Operand> {
+  using Type = typename Operand::Loaded;
+};
+
 /// Brings an operand's tiles (kLines, kTerms) into shared memory. Neighbouring threads take neighbouring
 /// vectors.
 template <typename Engine, typename Operand, int kLines>
@@ -50,7 +64,11 @@ class TileLoader {
 
   /// Starts to bring the terms from first_term on.
   __device__ void fetch(int first_term, Element* tile) {
-    if constexpr (Operand::kAlongTerms) {
+    if constexpr (kComputes) {
+      const auto term = operand_.term(first_term + along_);
+#pragma unroll
+      for (int i = 0; i < kPasses; ++i) loaded_[i] = operand_.load(rows_[i], term);
+    } else if constexpr (Operand::kAlongTerms) {
       const auto term = operand_.term(first_term + along_);
 #pragma unroll
       for (int i = 0; i < kPasses; ++i) fetch_vector(i, operand_.at(rows_[i], term), tile);
@@ -63,7 +81,10 @@ class TileLoader {
 
   /// Puts what waits in registers into shared memory.
   __device__ void land(Element* tile) {
-    if constexpr (!Engine::kAsync) {
+    if constexpr (kComputes) {
+#pragma unroll
+      for (int i = 0; i < kPasses; ++i) tile[place_of(i, 0)] = Engine::element(operand_.value(loaded_[i]));
+    } else if constexpr (!Engine::kAsync) {
 #pragma unroll
       for (int i = 0; i < kPasses; ++i) {
 #pragma unroll
@@ -79,6 +100,11 @@ class TileLoader {
   static constexpr int kPasses = kLines * Engine::kTerms / (kVector * Engine::kThreads);
   static constexpr int kRowsKnown = Operand::kAlongTerms ? kPasses : 1;
   static_assert(Engine::kThreads % kAcross == 0 && kPasses >= 1);
+  /// Elements are computed from what was read: through registers, whatever the engine.
+  static constexpr bool kComputes = requires {
+    typename Operand::Loaded;
+  };
+  static_assert(!kComputes || (Operand::kAlongTerms && kVector == 1));
 
   __device__ int line_of(int pass) const {
     return Operand::kAlongTerms ? across_ + pass * (Engine::kThreads / kAcross) : along_;
@@ -111,7 +137,8 @@ class TileLoader {
   int along_;   // first element of this thread's vectors along the operand's lines in memory
   int across_;  // the line of its first vector
   Row rows_[kRowsKnown];
-  float staged_[Engine::kAsync ? 1 : kPasses][kVector];
+  float staged_[Engine::kAsync || kComputes ? 1 : kPasses][kVector];
+  typename LoadedOf<Operand>::Type loaded_[kComputes ? kPasses : 1];
 };
 
 /// A part of a problem: one tile grid and the terms [first_term, last_term) that are summed there.

@@ -225,11 +225,24 @@ void backward_weights(const float* x, const float* dy, float* dw, const Conv2dSh
   library().run(Pass::weights, kPrecision, s, writable(x), dw, writable(dy), stream);
 }
 
+// With an epilogue and of 8-bit pixels the project's own kernels compute: their sums per channel have a fixed
+// order, and their ReLU keeps NaN.
+
+void forward_fused(const float* x, const float* weight, float* y, const Conv2dShape& s,
+                   const Conv2dEpilogue<float>& epilogue, Stream stream) {
+  host->conv2d->forward_fused(x, weight, y, s, epilogue, stream);
+}
+
+void forward_pixels(const uint8_t* pixels, const ImageScaling& scaling, const float* weight, float* y,
+                    const Conv2dShape& s, const Conv2dEpilogue<float>& epilogue, Stream stream) {
+  host->conv2d->forward_pixels(pixels, scaling, weight, y, s, epilogue, stream);
+}
+
 }  // namespace
 
 const Conv2d<float> kConv2dFp32{forward<Precision::fp32>, backward_data<Precision::fp32>,
-                                backward_weights<Precision::fp32>};
+                                backward_weights<Precision::fp32>, forward_fused, forward_pixels};
 const Conv2d<float> kConv2dTf32{forward<Precision::tf32>, backward_data<Precision::tf32>,
-                                backward_weights<Precision::tf32>};
+                                backward_weights<Precision::tf32>, forward_fused, forward_pixels};
 
 }  // namespace mt::vendor

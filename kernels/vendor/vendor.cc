@@ -51,11 +51,22 @@ void convolve(const float* first, const float* second, float* out, const Conv2dS
 }
 
 template <auto kTable>
+void convolve_fused(const float* x, const float* weight, float* y, const Conv2dShape& shape,
+                    const Conv2dEpilogue<float>& epilogue, Stream stream) {
+  (vendor_tables().*kTable)->forward_fused(x, weight, y, shape, epilogue, stream);
+}
+template <auto kTable>
+void convolve_pixels(const uint8_t* pixels, const ImageScaling& scaling, const float* weight, float* y,
+                     const Conv2dShape& shape, const Conv2dEpilogue<float>& epilogue, Stream stream) {
+  (vendor_tables().*kTable)->forward_pixels(pixels, scaling, weight, y, shape, epilogue, stream);
+}
+
+template <auto kTable>
 constexpr Gemm<float> kGemm{multiply<kTable>};
 template <auto kTable>
-constexpr Conv2d<float> kConv2d{convolve<kTable, &Conv2d<float>::forward>,
-                                convolve<kTable, &Conv2d<float>::backward_data>,
-                                convolve<kTable, &Conv2d<float>::backward_weights>};
+constexpr Conv2d<float> kConv2d{
+    convolve<kTable, &Conv2d<float>::forward>, convolve<kTable, &Conv2d<float>::backward_data>,
+    convolve<kTable, &Conv2d<float>::backward_weights>, convolve_fused<kTable>, convolve_pixels<kTable>};
 
 #endif
 

@@ -25,6 +25,8 @@ TEST_F(VendorTest, ModuleLoadsAndHasItsTables) {
     EXPECT_NE(conv2d->forward, nullptr);
     EXPECT_NE(conv2d->backward_data, nullptr);
     EXPECT_NE(conv2d->backward_weights, nullptr);
+    EXPECT_NE(conv2d->forward_fused, nullptr);
+    EXPECT_NE(conv2d->forward_pixels, nullptr);
   }
 }
 
