@@ -79,31 +79,123 @@ __device__ int histogram_of(const FoundRank* found, int r) {
   return first;
 }
 
-/// Histogram of digit kDigit among the keys with each rank's leading digits; found: (ranks), bins: (ranks,
-/// kDigitBins).
+/// What the second pass over the scores leaves for the third: the keys that share their first digit with a
+/// rank. Each block has a region of its own, so that no counter is shared between blocks.
+struct Candidates {
+  uint32_t* keys;    // (blocks, room)
+  unsigned* counts;  // (blocks): keys in the block's region, or kTooMany
+  int64_t room;
+};
+inline constexpr unsigned kTooMany = ~0U;
+
+/// The leading digits of each rank; a number beyond any for ranks that share another's histogram.
+struct Prefixes {
+  uint32_t of_rank[kRankGroup];
+  __device__ Prefixes(const FoundRank* found, int ranks) {
+#pragma unroll
+    for (int r = 0; r < kRankGroup; ++r) {
+      of_rank[r] = r < ranks && histogram_of(found, r) == r ? found[r].key : ~uint32_t{0};
+    }
+  }
+};
+
+/// Counts digit kDigit of a key in the histogram (kDigitBins) of each rank whose leading digits it has. Tells
+/// whether there was one.
 template <int kDigit>
-__global__ void select_next_digits(MaskedScores scores, const FoundRank* found, int ranks, Count* bins) {
-  DYN_SHARED(unsigned, block_bins);  // (ranks, kDigitBins)
-  for (int b = static_cast<int>(threadIdx.x); b < ranks * kDigitBins; b += kSearchThreads) block_bins[b] = 0;
-  uint32_t prefix[kRankGroup];  // a number beyond any prefix for ranks without a histogram of their own
+__device__ bool count_digit(uint32_t key, const Prefixes& prefixes, unsigned* block_bins) {
+  const uint32_t digit = (key >> digit_shift(kDigit)) & ((1U << digit_bits(kDigit)) - 1);
+  bool counted = false;
 #pragma unroll
   for (int r = 0; r < kRankGroup; ++r) {
-    prefix[r] = r < ranks && histogram_of(found, r) == r ? found[r].key : ~uint32_t{0};
+    if (key >> digit_shift(kDigit - 1) == prefixes.of_rank[r]) {
+      simt::atomic_add(&block_bins[r * kDigitBins + static_cast<int>(digit)], 1U);
+      counted = true;
+    }
   }
+  return counted;
+}
+
+/// Writes the keys of a warp's threads that are `wanted` behind those that the block has kept; all 32 lanes
+/// must come here. Beyond `room` keys are counted only.
+__device__ inline void keep_keys(const uint32_t (&keys)[4], const bool (&wanted)[4], unsigned* kept,
+                                 uint32_t* region, int64_t room) {
+  unsigned lanes[4];
+  unsigned all = 0;
+#pragma unroll
+  for (int k = 0; k < 4; ++k) {
+    lanes[k] = simt::ballot(simt::kFullMask, wanted[k]);
+    all += static_cast<unsigned>(simt::popcount(lanes[k]));
+  }
+  unsigned place = 0;
+  if (simt::lane() == 0 && all > 0) place = simt::atomic_add(kept, all);
+  place = simt::shuffle(simt::kFullMask, place, 0);
+#pragma unroll
+  for (int k = 0; k < 4; ++k) {
+    const unsigned before = lanes[k] & ((1U << simt::lane()) - 1);
+    const unsigned own = place + static_cast<unsigned>(simt::popcount(before));
+    if (wanted[k] && own < room) region[own] = keys[k];
+    place += static_cast<unsigned>(simt::popcount(lanes[k]));
+  }
+}
+
+/// Histograms of the second digit among the keys with each rank's first one; found: (ranks), bins: (ranks,
+/// kDigitBins). Keeps these keys, unless they are more than half of the scores: then writing and reading them
+/// would move as many bytes as reading the scores again.
+__global__ void select_second_digits(MaskedScores scores, const FoundRank* found, int ranks, Count* bins,
+                                     Candidates candidates) {
+  DYN_SHARED(unsigned, block_bins);  // (ranks, kDigitBins)
+  SHARED(unsigned, kept, 1);
+  for (int b = static_cast<int>(threadIdx.x); b < ranks * kDigitBins; b += kSearchThreads) block_bins[b] = 0;
+  if (threadIdx.x == 0) kept[0] = 0;
+  const Prefixes prefixes(found, ranks);
+  Count all = 0;
+  for (int r = 0; r < ranks; ++r) all += histogram_of(found, r) == r ? found[r].equal : 0;
+  const bool keeps = 2 * all <= static_cast<Count>(scores.n);
+  uint32_t* region = candidates.keys + static_cast<int64_t>(blockIdx.x) * candidates.room;
   simt::sync_threads();
   const int64_t stride = static_cast<int64_t>(gridDim.x) * (4 * kSearchThreads);
-  for (int64_t i = 4 * (static_cast<int64_t>(blockIdx.x) * kSearchThreads + threadIdx.x); i < scores.n;
-       i += stride) {
-    const FourScores four = load_four_scores(scores, i);
+  // `start` is the same for all threads of the block: each warp stays together for its ballots.
+  for (int64_t start = static_cast<int64_t>(blockIdx.x) * (4 * kSearchThreads); start < scores.n;
+       start += stride) {
+    const FourScores four = load_four_scores(scores, start + 4 * threadIdx.x);
+    uint32_t keys[4];
+    bool wanted[4];
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
-      const uint32_t key = ordered_key(four.value[k]);
-      const uint32_t digit = (key >> digit_shift(kDigit)) & ((1U << digit_bits(kDigit)) - 1);
+      keys[k] = ordered_key(four.value[k]);
+      wanted[k] = four.takes_part[k] && count_digit<1>(keys[k], prefixes, block_bins);
+    }
+    if (keeps) keep_keys(keys, wanted, &kept[0], region, candidates.room);
+  }
+  simt::sync_threads();
+  add_bins(block_bins, ranks * kDigitBins, bins);
+  if (threadIdx.x == 0) {
+    candidates.counts[blockIdx.x] = keeps && kept[0] <= candidates.room ? kept[0] : kTooMany;
+  }
+}
+
+/// The same for the last digit, from what the block of the same number has kept; a block that could not keep
+/// its share reads the scores again.
+__global__ void select_last_digits(MaskedScores scores, const FoundRank* found, int ranks, Count* bins,
+                                   Candidates candidates) {
+  DYN_SHARED(unsigned, block_bins);  // (ranks, kDigitBins)
+  for (int b = static_cast<int>(threadIdx.x); b < ranks * kDigitBins; b += kSearchThreads) block_bins[b] = 0;
+  const Prefixes prefixes(found, ranks);
+  const unsigned kept = candidates.counts[blockIdx.x];
+  const uint32_t* region = candidates.keys + static_cast<int64_t>(blockIdx.x) * candidates.room;
+  simt::sync_threads();
+  if (kept != kTooMany) {
+    for (unsigned i = threadIdx.x; i < kept; i += kSearchThreads) {
+      count_digit<2>(region[i], prefixes, block_bins);
+    }
+  } else {
+    const int64_t stride = static_cast<int64_t>(gridDim.x) * (4 * kSearchThreads);
+    for (int64_t i = 4 * (static_cast<int64_t>(blockIdx.x) * kSearchThreads + threadIdx.x); i < scores.n;
+         i += stride) {
+      const FourScores four = load_four_scores(scores, i);
 #pragma unroll
-      for (int r = 0; r < kRankGroup; ++r) {
-        if (four.takes_part[k] && key >> digit_shift(kDigit - 1) == prefix[r]) {
-          simt::atomic_add(&block_bins[r * kDigitBins + static_cast<int>(digit)], 1U);
-        }
+      for (int k = 0; k < 4; ++k) {
+        if (four.takes_part[k]) count_digit<2>(ordered_key(four.value[k]), prefixes, block_bins);
       }
     }
   }
@@ -139,12 +231,15 @@ __global__ void select_next_bin(const Count* bins, const FoundRank* found, Found
   }
 }
 
-/// The passes over the scores. The first digit's histogram serves every group of ranks.
+/// The passes over the scores: two, and a third over what the second kept. The first digit's histogram serves
+/// every group of ranks.
 class RankSearch {
  public:
-  RankSearch(const MaskedScores& scores, Stream stream) : scores_(scores), stream_(stream) {
-    blocks_ = blocks_for(scores.n, kRowsPerBlock);
-    blocks_ = blocks_ < 1 ? 1 : blocks_ > kMostSearchBlocks ? kMostSearchBlocks : blocks_;
+  RankSearch(const MaskedScores& scores, Stream stream)
+      : scores_(scores),
+        stream_(stream),
+        blocks_(blocks_of(scores.n)),
+        room_(blocks_for(scores.n, blocks_ * 4 * kSearchThreads) * (2 * kSearchThreads)) {
     clear(first_bins_.data(), kDigitBins, first_nan_.data());
     launch<select_first_digits>(blocks_, kSearchThreads, 0, stream_, scores_, first_bins_.data(),
                                 first_nan_.data());
@@ -155,20 +250,25 @@ class RankSearch {
     const Count* const first_nan = first_nan_.data();
     launch<select_first_bin>(wanted.ranks, kSearchThreads, 0, stream_, first_bins, wanted, first_nan,
                              first_step_.data());
-    next_digit<1>(wanted.ranks, first_step_.data(), second_step_.data());
-    next_digit<2>(wanted.ranks, second_step_.data(), found);
+    next_digit<1, select_second_digits>(wanted.ranks, first_step_.data(), second_step_.data());
+    next_digit<2, select_last_digits>(wanted.ranks, second_step_.data(), found);
   }
 
  private:
+  static int64_t blocks_of(int64_t n) {
+    const int64_t blocks = blocks_for(n, kRowsPerBlock);
+    return blocks < 1 ? 1 : blocks > kMostSearchBlocks ? kMostSearchBlocks : blocks;
+  }
   void clear(Count* bins, int64_t n, Count* first_nan) {
     launch<select_clear>(blocks_for(n, kClearedPerBlock), kSearchThreads, 0, stream_, bins, n, first_nan);
   }
-  template <int kDigit>
+  template <int kDigit, auto kCountDigits>
   void next_digit(int ranks, const FoundRank* found, FoundRank* next) {
     const int64_t bins = int64_t{ranks} * kDigitBins;
     clear(bins_.data(), bins, nullptr);
-    launch<select_next_digits<kDigit>>(blocks_, kSearchThreads, bins * static_cast<int64_t>(sizeof(unsigned)),
-                                       stream_, scores_, found, ranks, bins_.data());
+    launch<kCountDigits>(blocks_, kSearchThreads, bins * static_cast<int64_t>(sizeof(unsigned)), stream_,
+                         scores_, found, ranks, bins_.data(),
+                         Candidates{candidates_.data(), candidate_counts_.data(), room_});
     launch<select_next_bin<kDigit>>(ranks, kSearchThreads, 0, stream_,
                                     static_cast<const Count*>(bins_.data()), found, next);
   }
@@ -176,6 +276,9 @@ class RankSearch {
   MaskedScores scores_;
   Stream stream_;
   int64_t blocks_;
+  int64_t room_;  // candidates that a block may keep: half of its share of the scores
+  DeviceArray<uint32_t> candidates_{blocks_ * room_};
+  DeviceArray<unsigned> candidate_counts_{blocks_};
   DeviceArray<Count> first_bins_{kDigitBins};
   DeviceArray<Count> bins_{int64_t{kRankGroup} * kDigitBins};
   DeviceArray<Count> first_nan_{1};

@@ -118,6 +118,34 @@ TEST_P(SelectTest, TopOfAnySize) {
   }
 }
 
+// The search keeps the scores that share a rank's first 11 bits (a quarter of a power of two), unless they
+// are more than half, or more than a block has room for; 5,000 scores are two blocks' of alternating 1,024.
+TEST_P(SelectTest, ScoresThatShareTheirFirstBits) {
+  const auto close = testing::uniform_values(5000, 21, 1.0F, 1.25F);
+  const auto apart = testing::uniform_values(5000, 22, 4, 1000);
+  const auto mask = random_mask(5000, 23);
+  const auto expect = [&](const std::vector<float>& scores, const std::string& what) {
+    const std::vector<double> levels{0.05, 0.3};
+    const auto wide = testing::widened(scores);
+    for (const auto& used : {std::vector<uint8_t>{}, mask}) {
+      const auto want = quantiles(select<double>(Device::cpu), wide, used, levels);
+      const auto got = quantiles_here(scores, used, levels);
+      for (std::size_t l = 0; l < levels.size(); ++l) {
+        EXPECT_LE(std::abs(got[l] - want[l]), 4 * 0x1p-53 * want[l]) << what << ", level " << levels[l];
+      }
+    }
+  };
+  std::vector<float> some = apart, most = close, of_one_block = apart;
+  for (std::size_t i = 0; i < 5000; ++i) {
+    if (i % 3 == 0) some[i] = close[i];
+    if (i % 10 == 0) most[i] = apart[i];
+    if (i < 4096 && i / 1024 % 2 == 0) of_one_block[i] = close[i];
+  }
+  expect(some, "a third close");
+  expect(most, "nine tenths close");
+  expect(of_one_block, "close ones in one block's share");
+}
+
 TEST_P(SelectTest, ScoresAndMaskOfAnyAlignment) {
   const auto scores = testing::uniform_values(1030, 5);
   const auto mask = random_mask(scores.size(), 2);
