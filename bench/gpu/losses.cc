@@ -6,7 +6,6 @@
 
 #include "bench/gpu/comparison.h"
 #include "bench/gpu/dense_supcon.h"
-#include "kernels/bce/bce.h"
 #include "kernels/common/tables.h"
 #include "kernels/dsmil/dsmil.h"
 #include "kernels/elementwise/elementwise.h"
@@ -188,38 +187,6 @@ void compare_rank_loss(int64_t pairs, int64_t bag, int64_t top, Device device) {
   register_comparison(std::move(c), device);
 }
 
-/// Loss and gradient of a bag: one launch beside the two of the single entries.
-void compare_bce(int64_t n, Device device) {
-  struct Problem {
-    Problem(int64_t count, Device where)
-        : logits(uniform_values(count, 6), where),
-          targets(std::vector<float>(static_cast<std::size_t>(count), 1.0F), where),
-          dloss(std::vector<float>{0.5F}, where),
-          loss(1, where),
-          dlogits(count, where) {}
-    DeviceBuffer<float> logits, targets, dloss, loss, dlogits;
-  };
-  const auto p = std::make_shared<Problem>(n, device);
-  const auto answer = [p] { return joined(p->loss.host(), p->dlogits.host()); };
-  const auto two = [p, n, device] {
-    bce<float>(device).mean_forward(p->logits.data(), p->targets.data(), 1.5, p->loss.data(), n, nullptr);
-    bce<float>(device).mean_backward(p->logits.data(), p->targets.data(), 1.5, p->dloss.data(),
-                                     p->dlogits.data(), n, nullptr);
-  };
-  const auto one = [p, n, device] {
-    bce<float>(device).mean_with_gradient(p->logits.data(), p->targets.data(), 1.5, p->dloss.data(),
-                                          p->loss.data(), p->dlogits.data(), n, nullptr);
-  };
-  register_comparison({"bce_with_gradient",
-                       std::to_string(n),
-                       0,
-                       12 * static_cast<double>(n),
-                       1e-6,
-                       {{"own", one, answer}, {"forward+backward", two, answer}},
-                       "forward+backward"},
-                      device);
-}
-
 void compare_dsmil(int64_t instances, int64_t query, int64_t values, Device device) {
   struct Problem {
     Problem(int64_t n, int64_t q_width, int64_t v_width, Device where)
@@ -269,14 +236,12 @@ void register_losses(Device device, bool quick) {
   if (quick) {
     compare_supcon(70, 20, device);
     compare_rank_loss(3, 40, 5, device);
-    compare_bce(100, device);
     compare_dsmil(150, 16, 24, device);
     return;
   }
   for (const int64_t rows : {1024, 8192, 16384}) compare_supcon(rows, 128, device);
   compare_rank_loss(16, 2000, 10, device);
   compare_rank_loss(16, 20000, 10, device);
-  for (const int64_t n : {2, 1 << 20}) compare_bce(n, device);
   for (const int64_t instances : {2000, 20000, 100000}) compare_dsmil(instances, 128, 512, device);
 }
 

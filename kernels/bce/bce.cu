@@ -12,13 +12,14 @@ namespace mt::MT_BACKEND {
 namespace {
 
 // With e = exp(−|x|) nothing overflows, whatever the logit x. fmaxf drops a NaN, and an infinity would make a
-// loss of its own: x − x brings NaN back for both and is 0 otherwise.
+// loss of its own: x − x brings NaN back for both and is 0 otherwise. Fused multiply-adds are spelled out, so
+// that every kernel that inlines these functions gets the same bits.
 
 __device__ float loss_of(float x, float y, float pos_weight) {
   const float l = log1pf(expf(-fabsf(x)));
   const float of_positive = fmaxf(-x, 0.0F) + l;  // log(1 + e^-x)
   const float of_negative = fmaxf(x, 0.0F) + l;   // log(1 + e^x)
-  return pos_weight * y * of_positive + (1 - y) * of_negative + (x - x);
+  return fmaf(1 - y, of_negative, pos_weight * y * of_positive) + (x - x);
 }
 
 /// The derivative of loss_of to x.
@@ -28,7 +29,7 @@ __device__ float slope_of(float x, float y, float pos_weight) {
   const float small = e / (1 + e);
   const float sigmoid = x >= 0 ? large : small;
   const float sigmoid_of_minus = x >= 0 ? small : large;
-  return (1 - y) * sigmoid - pos_weight * y * sigmoid_of_minus + (x - x);
+  return fmaf(1 - y, sigmoid, -(pos_weight * y * sigmoid_of_minus)) + (x - x);
 }
 
 // ---- 1. Naive: one thread per element, one thread for the mean
