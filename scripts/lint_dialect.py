@@ -41,7 +41,7 @@ FORBIDDEN = [
     (re.compile(r"\basm\b"), "PTX stands behind a wrapper of the device layer"),
 ]
 BARRIER = re.compile(r"\b(sync_threads|load_fragment|load_accumulator|store_accumulator|multiply_accumulate)\s*\(|\b(sync_warp|shuffle\w*|ballot|any|all)\s*\(\s*simt::kFullMask")
-SET = ["{op}.md", "{op}.h", "{op}_cpu.cc", "{op}_ref.cc", "{op}_test.cc", "{op}_bench.cc"]
+SET = ["{op}.md", "{op}.h", "{op}.cu", "{op}_cpu.cc", "{op}_ref.cc", "{op}_test.cc", "{op}_bench.cc"]
 
 
 def without_comments(text):
@@ -166,7 +166,6 @@ def missing_files(root):
     meson = root / "kernels" / "meson.build"
     text = meson.read_text()
     operations = listed(text, "operations")
-    with_cuda = listed(text, "operations_with_cuda")
 
     def folder_of(op):
         return root / "kernels" / ("_skeleton" if op == "skeleton" else op)
@@ -175,15 +174,10 @@ def missing_files(root):
         for file in SET:
             if not (folder_of(op) / file.format(op=op)).exists():
                 yield f"kernels/meson.build:{number}: {op}: {file.format(op=op)} is missing of the set"
-    for number, op in with_cuda:
-        if op not in [o for _, o in operations]:
-            yield f"kernels/meson.build:{number}: {op} is in operations_with_cuda but not in operations"
-        if not (folder_of(op) / f"{op}.cu").exists():
-            yield f"kernels/meson.build:{number}: {op}: {op}.cu is missing of the set"
-    built = {op for _, op in with_cuda}
+    built = {op for _, op in operations}
     for path in sorted((root / "kernels").rglob("*.cu")):
         if path.parent.name.lstrip("_") not in built:
-            yield f"{path.relative_to(root).as_posix()}:1: not built: name its operation in operations_with_cuda"
+            yield f"{path.relative_to(root).as_posix()}:1: not built: name its operation in operations of kernels/meson.build"
 
 
 def problems(root=ROOT):
@@ -225,7 +219,7 @@ FAULTS = [  # (file, text with its fault, line of the fault, a word of the messa
     ("wsi/a.cc", '#include "train/x.h"\n', 1, "does not lie below"),
     ("kernels/op/op_cpu.cc", '#include "tests/harness/kernel_test.h"\n', 1, "only tests may"),
     ("kernels/op/op_ref.cc", None, 1, "op_ref.cc is missing"),
-    ("kernels/op/op.cu", None, 2, "op.cu is missing"),
+    ("kernels/op/op.cu", None, 1, "op.cu is missing"),
     ("kernels/other/other.cu", KERNEL, 1, "not built"),
 ]
 
@@ -233,7 +227,7 @@ FAULTS = [  # (file, text with its fault, line of the fault, a word of the messa
 def self_test():
     def tree(root, change=None):
         files = {f"kernels/op/{f.format(op='op')}": "" for f in SET}
-        files |= {"kernels/op/op.cu": KERNEL, "kernels/meson.build": "operations = ['op']\noperations_with_cuda = ['op']\n"}
+        files |= {"kernels/op/op.cu": KERNEL, "kernels/meson.build": "operations = ['op']\n"}
         if change:
             files[change[0]] = change[1]
         for name, text in files.items():
