@@ -7,7 +7,9 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
+#include <map>
 #include <mutex>
+#include <vector>
 
 #include "tensor/check.h"
 
@@ -20,8 +22,9 @@ struct Guard {
   std::mutex mutex;
   std::atomic<bool> on{std::getenv("MICROTOME_SIMT_GUARD") != nullptr};
   std::atomic<char*> base{nullptr};
-  std::size_t used = 0;
-  int open = on ? 0 : 1;  // the guard being off counts as one
+  std::size_t used = 0;  // bytes from base on: few, since each launch changes the protection of them all
+  std::map<std::size_t, std::vector<char*>> freed;  // by size
+  int open = on ? 0 : 1;                            // the guard being off counts as one
   struct sigaction before {};
 };
 
@@ -84,6 +87,11 @@ void* allocate_guarded(std::size_t bytes) {
   const std::lock_guard lock(state.mutex);
   if (state.base.load() == nullptr) reserve(state);
   const std::size_t size = whole_pages(bytes);
+  if (std::vector<char*>& same = state.freed[size]; !same.empty()) {
+    char* pointer = same.back();
+    same.pop_back();
+    return pointer;
+  }
   if (size > kReserved - state.used) return nullptr;
   char* pointer = state.base.load() + state.used;
   state.used += size;
@@ -93,7 +101,10 @@ void* allocate_guarded(std::size_t bytes) {
 
 bool deallocate_guarded(void* pointer, std::size_t bytes) noexcept {
   if (!is_guarded(pointer)) return false;
-  madvise(pointer, whole_pages(bytes), MADV_DONTNEED);
+  const std::size_t size = whole_pages(bytes);
+  madvise(pointer, size, MADV_DONTNEED);
+  const std::lock_guard lock(guard().mutex);
+  guard().freed[size].push_back(static_cast<char*>(pointer));
   return true;
 }
 

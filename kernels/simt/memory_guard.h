@@ -15,8 +15,7 @@ namespace mt::simt_machine {
 void set_memory_guard(bool on);
 bool memory_guard_is_on();
 
-/// Page-aligned bytes that can be guarded, of a range of addresses of which none is ever used twice; null
-/// when there are none left.
+/// Page-aligned bytes that can be guarded; null when there are no addresses left.
 void* allocate_guarded(std::size_t bytes);
 /// False when `pointer` did not come from allocate_guarded(); else its pages are given back.
 bool deallocate_guarded(void* pointer, std::size_t bytes) noexcept;
