@@ -19,8 +19,8 @@ struct ProgramOptions {
   /// Asked about every millisecond with the seconds since the start; the first true sends `kill_signal`.
   std::function<bool(double)> kill_when;
   int kill_signal = SIGKILL;
-  double timeout =
-      1200;  // seconds, for what hangs and not for what is slow; then it gets SIGKILL and `timed_out` is set
+  /// Seconds, for what hangs and not for what is slow; then it gets SIGKILL and `timed_out` is set.
+  double timeout = 1200;
 };
 
 struct ProgramResult {
