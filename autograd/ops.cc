@@ -7,6 +7,7 @@ std::span<const Rule> rules() {
       {"linear", "y = act(x wᵀ + b)", "g = dy · act'(y); dx = g w, dw = gᵀ x, db = Σ rows of g"},
       {"matmul", "y = a b", "da = dy bᵀ, db = aᵀ dy (transposed where the inputs were)"},
       {"conv2d", "y = x ⋆ w", "dx = dy correlated with the flipped w, dw = x correlated with dy"},
+      {"conv2d_pixels", "y = ((u8/255 − mean) / std) ⋆ w", "dw as conv2d's"},
       {"instance_norm", "y = act(γ x̂ + β + r), per image",
        "g = dy · [y>0]; dx = γ/σ (g − mean g − x̂ mean(g x̂)), dr = g"},
       {"batch_norm_train", "the same, per batch", "the same, means over the batch"},

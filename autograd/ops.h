@@ -1,7 +1,7 @@
 #pragma once
 // The table of rules: everything that gradients can flow through. Forward and backward of a rule stand side
 // by side in
-//   ops_dense.cc      linear, matmul, conv2d
+//   ops_dense.cc      linear, matmul, conv2d, conv2d_pixels
 //   ops_norm.cc       instance_norm, batch_norm_train, batch_norm_eval, max_pool, global_average_pool
 //   ops_pointwise.cc  add, sub, mul, scale, activation, softmax, l2_normalise, sum, mean,
 //   subtract_column_mean ops_shape.cc      reshape, slice_rows, concat_rows, gather_rows ops_mil.cc
@@ -16,6 +16,7 @@
 
 #include "autograd/tape.h"
 #include "kernels/activation/activation.h"
+#include "kernels/copy/copy.h"
 #include "kernels/gemm/gemm.h"
 #include "kernels/pool/pool.h"
 #include "kernels/supcon/supcon.h"
@@ -31,6 +32,10 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias,
 Variable matmul(const Variable& a, const Variable& b, bool transpose_a = false, bool transpose_b = false);
 /// x (N,H,W,C), weight (K,R,S,C) → (N,P,Q,K); same stride and zero padding in both directions.
 Variable conv2d(const Variable& x, const Variable& weight, int64_t stride, int64_t padding);
+/// conv2d of x = Copy::image_to_float(pixels, scaling), pixels (N,H,W,3) of u8: the same bits, but the pass
+/// reads and the tape keeps bytes. The weight alone has a gradient; only there x is made, for a while.
+Variable conv2d_pixels(const Tensor& pixels, const ImageScaling& scaling, const Variable& weight,
+                       int64_t stride, int64_t padding);
 
 // ---- normalisation and pooling of (N,H,W,C) ----
 

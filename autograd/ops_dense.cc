@@ -136,4 +136,36 @@ Variable conv2d(const Variable& x, const Variable& weight, int64_t stride, int64
                 });
 }
 
+Variable conv2d_pixels(const Tensor& pixels, const ImageScaling& scaling, const Variable& weight,
+                       int64_t stride, int64_t padding) {
+  check(pixels.rank() == 4 && weight.rank() == 4 && pixels.dim(3) == 3 && weight.dim(3) == 3 &&
+            pixels.dtype() == DType::u8,
+        "conv2d_pixels: pixels (N,H,W,3) = {} {} of u8 and weight (K,R,S,3) = {} {} do not match",
+        name_of(pixels.dtype()), pixels.shape().str(), name_of(weight.dtype()), weight.shape().str());
+  check_device(pixels, weight.device(), "conv2d_pixels", "pixels are");
+  const Conv2dShape shape{pixels.dim(0), pixels.dim(1), pixels.dim(2), 3,      weight.dim(0),
+                          weight.dim(1), weight.dim(2), stride,        padding};
+  check_conv2d_shape(shape);
+  const Tensor y =
+      empty_like(weight.value(), Shape{shape.n, shape.out_h(), shape.out_w(), shape.k});  // (N,P,Q,K)
+  by_dtype(weight.dtype(), "conv2d_pixels", [&]<typename T>() {
+    mt::conv2d<T>(weight.device())
+        .forward_pixels(pixels.data<uint8_t>(), scaling, weight.value().data<T>(), y.data<T>(), shape, {},
+                        kDefaultStream);
+  });
+  return record("conv2d_pixels", y, {weight},
+                [shape, scaling, pixels = Saved(pixels, "conv2d_pixels")](const Tensor& dy, const Wanted&) {
+                  const Tensor x = empty_like(dy, Shape{shape.n, shape.h, shape.w, shape.c});   // (N,H,W,3)
+                  const Tensor dw = empty_like(dy, Shape{shape.k, shape.r, shape.s, shape.c});  // (K,R,S,3)
+                  by_dtype(dy.dtype(), "conv2d_pixels", [&]<typename T>() {
+                    copy<T>(dy.device())
+                        .image_to_float(pixels.get().data<uint8_t>(), x.data<T>(), shape.n, shape.h * shape.w,
+                                        scaling, kDefaultStream);
+                    mt::conv2d<T>(dy.device())
+                        .backward_weights(x.data<T>(), dy.data<T>(), dw.data<T>(), shape, kDefaultStream);
+                  });
+                  return Gradients{dw};
+                });
+}
+
 }  // namespace mt::ops

@@ -32,6 +32,10 @@ struct Conv {
   Conv(Module& module, const std::string& name, int64_t in, int64_t out, int64_t window, int64_t conv_stride);
   /// x (N,H,W,C) → (N,P,Q,K); "same" padding of window / 2.
   Variable forward(const Variable& x) const { return ops::conv2d(x, weight, stride, padding); }
+  /// pixels (N,H,W,3) of u8 → (N,P,Q,K)
+  Variable forward(const Tensor& pixels, const ImageScaling& scaling) const {
+    return ops::conv2d_pixels(pixels, scaling, weight, stride, padding);
+  }
 };
 
 enum class NormKind : uint8_t {

@@ -99,22 +99,35 @@ Variable ResNet::run_block(const Block& block, const Variable& x, bool averaged)
                   : block.norms[last].forward(y, statistics_, /*relu=*/true, shortcut);
 }
 
+void ResNet::check_patch(int64_t height, int64_t width) const {
+  const bool instance = config_.norm != NormKind::batch;
+  check(!instance || config_.last_map(height) * config_.last_map(width) > 1,
+        "resnet: patches of {} x {} pixels end in a map of one pixel, which InstanceNorm turns into zeros; "
+        "take larger "
+        "patches or layer 4 with stride 1",
+        height, width);
+}
+
 Variable ResNet::features(const Variable& images, Activations* activations) const {
   check(images.rank() == 4 && images.dim(3) == 3 && images.dtype() == dtype(),
         "resnet: wants images (N,H,W,3) of {}, not {} {}", name_of(dtype()), name_of(images.dtype()),
         images.shape().str());
-  const bool instance = config_.norm != NormKind::batch;
-  const int64_t map = config_.last_map(images.dim(1)) * config_.last_map(images.dim(2));
-  check(!instance || map > 1,
-        "resnet: patches of {} x {} pixels end in a map of one pixel, which InstanceNorm turns into zeros; "
-        "take larger "
-        "patches or layer 4 with stride 1",
-        images.dim(1), images.dim(2));
+  check_patch(images.dim(1), images.dim(2));
+  return features_after(stem_.forward(images), activations);
+}
+
+Variable ResNet::features(const Tensor& pixels, const ImageScaling& scaling) const {
+  check(pixels.rank() == 4 && pixels.dim(3) == 3 && pixels.dtype() == DType::u8,
+        "resnet: wants pixels (N,H,W,3) of u8, not {} {}", name_of(pixels.dtype()), pixels.shape().str());
+  check_patch(pixels.dim(1), pixels.dim(2));
+  return features_after(stem_.forward(pixels, scaling), nullptr);
+}
+
+Variable ResNet::features_after(Variable x, Activations* activations) const {
   const auto keep = [&](const std::string& name, const Variable& value) {
     if (activations != nullptr) activations->emplace_back(name, value.value());
   };
-  Variable x = stem_.forward(images);  // (N,H/2,W/2,B)
-  keep("conv1", x);
+  keep("conv1", x);                                                                 // (N,H/2,W/2,B)
   x = ops::max_pool(stem_norm_.forward(x, statistics_, /*relu=*/true), kStemPool);  // (N,H/4,W/4,B)
   keep("maxpool", x);
   for (std::size_t stage = 0; stage < stages_.size(); ++stage) {

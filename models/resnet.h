@@ -46,6 +46,8 @@ class ResNet : public Module {
   /// images (N,H,W,3) → features after the global average (N,feature_width). With InstanceNorm a last map of
   /// 1 × 1 is refused: it would be normalised to zero.
   Variable features(const Variable& images, Activations* activations = nullptr) const;
+  /// The same of pixels (N,H,W,3) of u8, which the stem scales where it reads them.
+  Variable features(const Tensor& pixels, const ImageScaling& scaling) const;
   /// features (N,feature_width) → (N,head_out); the features themselves without a head.
   Variable head(const Variable& features) const;
   Variable forward(const Variable& images) const { return head(features(images)); }
@@ -74,6 +76,10 @@ class ResNet : public Module {
 
   Block make_block(const std::string& name, int64_t in, int64_t width, int64_t stride);
   /// x (N,H,W,C) → (N,P,Q,K), or where `averaged` the mean over its pixels, (N,K).
+  /// Throws Error for patches that are too small.
+  void check_patch(int64_t height, int64_t width) const;
+  /// stem (N,H/2,W/2,B): the first convolution's result → (N,feature_width)
+  Variable features_after(Variable stem, Activations* activations) const;
   Variable run_block(const Block& block, const Variable& x, bool averaged) const;
 
   ResNetConfig config_;

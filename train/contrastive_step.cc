@@ -10,7 +10,7 @@ namespace mt::train {
 double ContrastiveStep::gradients(const Tensor& views, const LossOfEmbeddings& loss) {
   const int64_t rows = views.dim(0);
   const auto embed = [&](int64_t begin, int64_t end) {
-    return encoder_.network->forward(Variable(encoder_.input(views.slice(0, begin, end))));
+    return encoder_.embeddings(views.slice(0, begin, end));
   };
   while (true) {
     try {

@@ -59,16 +59,6 @@ void apply_metadata(const std::map<std::string, std::string>& metadata, const st
 
 }  // namespace
 
-Tensor Encoder::input(const Tensor& pixels) const {
-  check(pixels.device() == network->device(), "encoder: pixels on {}, the network on {}",
-        name_of(pixels.device()), name_of(network->device()));
-  const Tensor images = Tensor::empty(pixels.shape(), DType::f32, pixels.device());  // (N,H,W,3)
-  copy<float>(pixels.device())
-      .image_to_float(pixels.data<uint8_t>(), images.data<float>(), pixels.dim(0),
-                      pixels.dim(1) * pixels.dim(2), scaling, nullptr);
-  return images;
-}
-
 Encoder make_encoder(const Config& config) {
   Encoder encoder;
   encoder.network = std::make_unique<ResNet>(network_config(config), mix64(config.seed ^ hash64("encoder")),

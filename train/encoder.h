@@ -15,8 +15,10 @@ struct Encoder {
   std::unique_ptr<ResNet> network;
   ImageScaling scaling;  // pixel mean, std and channel order belong to the weights
 
-  /// pixels (n,size,size,3) of u8 RGB on the network's device → the same of f32
-  Tensor input(const Tensor& pixels) const;
+  /// pixels (n,size,size,3) of u8 RGB on the network's device → (n,feature_width)
+  Variable features(const Tensor& pixels) const { return network->features(pixels, scaling); }
+  /// … → the head's embeddings (n,head_out)
+  Variable embeddings(const Tensor& pixels) const { return network->head(features(pixels)); }
 };
 
 /// A network as config describes it, on its device: seeded initial values, or those of --weights (whose

@@ -66,6 +66,13 @@ void add_dense(std::vector<RuleCase>& cases) {
   cases.push_back({"Conv1x1Stride2", {image, random_input({4, 1, 1, 3}, 11)}, conv(2, 0)});
   cases.push_back(
       {"Conv7x7Stride2", {random_input({1, 7, 6, 2}, 12), random_input({2, 7, 7, 2}, 13)}, conv(2, 3)});
+  std::vector<uint8_t> bytes;
+  for (int i = 0; i < 2 * 5 * 4 * 3; ++i) bytes.push_back(static_cast<uint8_t>(i * 53));
+  const Tensor pixels = Tensor::of(bytes, {2, 5, 4, 3});
+  const ImageScaling scaling{{0.5F, 0.25F, 0.75F}, {0.25F, 0.5F, 0.75F}, true};
+  cases.push_back({"ConvOfPixels", {random_input({2, 3, 3, 3}, 14)}, [=](const Inputs& x) {
+                     return ops::conv2d_pixels(pixels, scaling, x[0], 2, 1);
+                   }});
 }
 
 void add_norms(std::vector<RuleCase>& cases) {
@@ -244,6 +251,9 @@ TEST(RuleTableTest, ShapesThatDoNotFitNameTheOperation) {
   EXPECT_EQ(message([&] { ops::matmul(a, b); }), "matmul: f32 (2,3) times f32 (4,2) do not match");
   EXPECT_TRUE(message([&] { ops::linear(a, b, {}); }).starts_with("linear: "));
   EXPECT_TRUE(message([&] { ops::conv2d(a, b, 1, 0); }).starts_with("conv2d: "));
+  EXPECT_EQ(
+      message([&] { ops::conv2d_pixels(a.value(), {}, b, 1, 0); }),
+      "conv2d_pixels: pixels (N,H,W,3) = f32 (2,3) of u8 and weight (K,R,S,3) = f32 (4,2) do not match");
   EXPECT_TRUE(message([&] { ops::supcon(a, {}); }).starts_with("supcon: "));
   EXPECT_TRUE(message([&] { ops::rank_hinge(a, {0, 3, 5}, 10); }).starts_with("rank_hinge: "));
   EXPECT_TRUE(message([&] { ops::bce(a, b.value()); }).starts_with("bce: "));

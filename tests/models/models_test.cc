@@ -59,6 +59,26 @@ TEST(ResNetTest, LastMapIsWhatForwardMakes) {
   EXPECT_EQ(ResNetConfig{}.last_map(224), 7);
 }
 
+TEST(ResNetTest, PixelsGiveTheBitsOfTheirScaledCopyAndItsGradients) {
+  const ImageScaling scaling{{0.485F, 0.456F, 0.406F}, {0.229F, 0.224F, 0.225F}, true};
+  std::vector<uint8_t> bytes(3 * 40 * 40 * 3);
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i * 37 + i / 256);
+  const Tensor pixels = Tensor::of(bytes, {3, 40, 40, 3});
+  const Tensor scaled = Tensor::empty(pixels.shape(), DType::f32);  // (N,H,W,3)
+  copy<float>(Device::cpu).image_to_float(bytes.data(), scaled.data<float>(), 3, 40 * 40, scaling, nullptr);
+  const ResNet network(small_config());
+  const auto of_scaled = network.features(Variable(scaled));
+  backward(ops::sum(network.head(of_scaled)));
+  const auto gradients = gradients_of(network);
+  const auto of_pixels = network.features(pixels, scaling);
+  EXPECT_EQ(testing::doubles_of(of_pixels.value()), testing::doubles_of(of_scaled.value()));
+  backward(ops::sum(network.head(of_pixels)));
+  EXPECT_EQ(gradients_of(network), gradients);
+  EXPECT_NE(gradients.front(), std::vector<double>(gradients.front().size(), 0)) << "the stem's";
+  EXPECT_EQ(error_of([&] { network.features(scaled, scaling); }),
+            "resnet: wants pixels (N,H,W,3) of u8, not f32 (3,40,40,3)");
+}
+
 TEST(ResNetTest, FeaturesAreTheSameBitsRecordedOrNot) {
   // Unrecorded, the last norm is averaged without being written; who asks for activations gets it written.
   for (const NormKind norm : {NormKind::instance, NormKind::instance_affine, NormKind::batch}) {

@@ -56,7 +56,7 @@ std::vector<std::vector<PatchId>> batches_of(int32_t slide, int64_t count, const
 void embed_into(const Tensor& features, int64_t row, const Encoder& encoder, const Tensor& pixels) {
   const int64_t n = pixels.dim(0);
   try {
-    const Variable made = encoder.network->features(Variable(encoder.input(pixels)));  // (n,D)
+    const Variable made = encoder.features(pixels);  // (n,D)
     copy_into(features.slice(0, row, row + n), made.value());
     return;
   } catch (const OutOfMemory&) {
