@@ -6,8 +6,10 @@
 #include <memory>
 
 #include "bench/gpu/comparison.h"
+#include "kernels/activation/activation.h"
 #include "kernels/common/tables.h"
 #include "kernels/conv2d/conv2d.h"
+#include "kernels/elementwise/elementwise.h"
 #include "kernels/gemm/gemm.h"
 
 namespace mt::bench {
@@ -127,12 +129,80 @@ void compare_conv2d(const Conv2dShape& s, Device device) {
       &Tensors::dw);
 }
 
+/// Fused convolutions of each version beside the chain of operations that they replace; the ratio is taken
+/// against the vendor's convolution in such a chain. Both end in `out` and are given a table.
+template <typename Fused, typename Chain>
+void compare_with_chain(const char* operation, const Conv2dShape& s,
+                        const std::shared_ptr<DeviceBuffer<float>>& out, Device device, const Fused& fused,
+                        const Chain& chain) {
+  const auto answer = [out] {
+    const auto values = out->host();
+    return std::vector<double>(values.begin(), values.end());
+  };
+  std::vector<Peer> peers;
+  std::string baseline;
+  for (const auto& version : timed_versions<Conv2d<float>>(device)) {
+    const std::string chain_name = peer_name(version) + "_chain";
+    if (!version.name.starts_with(kVendorVersion))  // its fused functions are our own
+      peers.push_back({peer_name(version), [fused, table = version.table] { fused(*table); }, answer});
+    peers.push_back({chain_name, [chain, table = version.table] { chain(*table); }, answer});
+    if (version.name == kVendorVersion) baseline = chain_name;
+  }
+  const double flops = 2.0 * static_cast<double>(s.n * s.out_h() * s.out_w() * s.k * s.r * s.s * s.c);
+  register_comparison({operation, text_of(s), flops, 0, kTolerance, std::move(peers), baseline}, device);
+}
+
+/// With bias, residual and ReLU.
+void compare_epilogue(const Conv2dShape& s, Device device) {
+  const int64_t y_size = s.n * s.out_h() * s.out_w() * s.k;
+  const auto of = [device](int64_t n, uint64_t seed) {
+    return std::make_shared<DeviceBuffer<float>>(uniform_values(n, seed), device);
+  };
+  const auto x = of(s.n * s.h * s.w * s.c, 9);   // (N,H,W,C)
+  const auto w = of(s.k * s.r * s.s * s.c, 10);  // (K,R,S,C)
+  const auto bias = of(s.k, 12);                 // (K)
+  const auto residual = of(y_size, 13);          // (N,P,Q,K)
+  const auto y = std::make_shared<DeviceBuffer<float>>(y_size, device);
+  const auto fused = [=](const Conv2d<float>& t) {
+    t.forward_fused(x->data(), w->data(), y->data(), s,
+                    {.bias = bias->data(), .residual = residual->data(), .relu = true}, nullptr);
+  };
+  const auto chain = [=](const Conv2d<float>& t) {
+    t.forward(x->data(), w->data(), y->data(), s, nullptr);
+    elementwise<float>(device).add_row(y->data(), bias->data(), y->data(), y_size / s.k, s.k, nullptr);
+    elementwise<float>(device).add(y->data(), residual->data(), y->data(), y_size, nullptr);
+    activation<float>(device).forward(ActivationKind::relu, y->data(), y->data(), y_size, nullptr);
+  };
+  compare_with_chain("conv2d_epilogue", s, y, device, fused, chain);
+}
+
+/// The stem, of 8-bit pixels.
+void compare_pixels(const Conv2dShape& s, Device device) {
+  std::vector<uint8_t> bytes(static_cast<std::size_t>(s.n * s.h * s.w * 3));
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i * 37 + i / 256);
+  const auto pixels = std::make_shared<DeviceBuffer<uint8_t>>(bytes, device);  // (N,H,W,3)
+  const auto w = std::make_shared<DeviceBuffer<float>>(uniform_values(s.k * s.r * s.s * 3, 10), device);
+  const auto x = std::make_shared<DeviceBuffer<float>>(s.n * s.h * s.w * 3, device);
+  const auto y = std::make_shared<DeviceBuffer<float>>(s.n * s.out_h() * s.out_w() * s.k, device);
+  const ImageScaling scaling{{0.485F, 0.456F, 0.406F}, {0.229F, 0.224F, 0.225F}, false};
+  const auto fused = [=](const Conv2d<float>& t) {
+    t.forward_pixels(pixels->data(), scaling, w->data(), y->data(), s, {}, nullptr);
+  };
+  const auto chain = [=](const Conv2d<float>& t) {
+    copy<float>(device).image_to_float(pixels->data(), x->data(), s.n, s.h * s.w, scaling, nullptr);
+    t.forward(x->data(), w->data(), y->data(), s, nullptr);
+  };
+  compare_with_chain("conv2d_pixels", s, y, device, fused, chain);
+}
+
 }  // namespace
 
 void register_dense(Device device, bool quick) {
   if (quick) {
     compare_gemm(37, 29, 41, device);
     compare_conv2d({2, 9, 9, 5, 6, 3, 3, 2, 1}, device);
+    compare_epilogue({2, 9, 9, 5, 6, 3, 3, 2, 1}, device);
+    compare_pixels({2, 9, 9, 3, 6, 3, 3, 2, 1}, device);
     return;
   }
   compare_gemm(4096, 4096, 4096, device);
@@ -145,6 +215,8 @@ void register_dense(Device device, bool quick) {
   compare_conv2d({64, 28, 28, 128, 128, 3, 3, 1, 1}, device);
   compare_conv2d({64, 56, 56, 64, 128, 1, 1, 2, 0}, device);
   compare_conv2d({64, 7, 7, 512, 512, 3, 3, 1, 1}, device);
+  compare_epilogue({64, 56, 56, 64, 64, 3, 3, 1, 1}, device);
+  compare_pixels({64, 224, 224, 3, 64, 7, 7, 2, 3}, device);
 }
 
 }  // namespace mt::bench
