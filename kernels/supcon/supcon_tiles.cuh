@@ -93,12 +93,6 @@ __device__ void start_tile(const SupConTask& task, int64_t first, int64_t d0, fl
   }
 }
 
-/// Both operands of a step of the similarities: (kTile, kDepthStride) of the rows, then of the columns.
-__device__ void start_operands(const SupConTask& task, int64_t i0, int64_t j0, int64_t d0, float* operands) {
-  start_tile<kDepth, kDepthStride>(task, i0, d0, operands);
-  start_tile<kDepth, kDepthStride>(task, j0, d0, operands + kTile * kDepthStride);
-}
-
 /// Products z_i · z_j of rows i0 … and columns j0 … into square (kTile, kTileStride). operands: (kStages,
 /// kOperands). All threads must come here; each may read its own elements, rows 4y + n and columns x + 16m,
 /// at once.
@@ -117,13 +111,15 @@ __device__ void similarities(const SupConTask& task, int64_t i0, int64_t j0, flo
       simt::sync_threads();
     }
   } else {
-    start_operands(task, i0, j0, 0, operands);
+    const auto start_step = [&](int64_t d0, float* both) {
+      start_tile<kDepth, kDepthStride>(task, i0, d0, both);
+      start_tile<kDepth, kDepthStride>(task, j0, d0, both + kOfColumns);
+    };
+    start_step(0, operands);
     simt::commit_async();
     int stage = 0;
     for (int64_t d0 = 0; d0 < task.width; d0 += kDepth) {
-      if (d0 + kDepth < task.width) {
-        start_operands(task, i0, j0, d0 + kDepth, operands + (1 - stage) * kOperands);
-      }
+      if (d0 + kDepth < task.width) start_step(d0 + kDepth, operands + (1 - stage) * kOperands);
       simt::commit_async();  // of nothing after the last step: this step's copies are the second newest
       simt::wait_async<1>();
       simt::sync_threads();
