@@ -211,6 +211,12 @@ TEST_P(SupConTest, AgreesWithReferenceForExplicitPairs) {
   expect_agreement(op(), p, device(), "explicit pairs, masked");
 }
 
+// Beyond 256 rows a split has several tiles of columns, one after the other in the same shared memory.
+TEST_P(SupConTest, SplitsOfSeveralTiles) {
+  const Problem p = random_problem(258, 8, PairMode::all, false, 6);
+  expect_agreement(op(), p, device(), "258 rows");
+}
+
 TEST_P(SupConTest, SmallTemperatureDoesNotOverflow) {
   for (const bool masked : {false, true}) {
     Problem p = random_problem(140, 8, PairMode::all, masked, 5);
