@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNELS = ROOT / "kernels"
-SECONDS = int(os.environ.get("RACE_SECONDS", "600"))  # of one run without its barrier; most end at the first race
+SECONDS = int(os.environ.get("RACE_SECONDS", "300"))  # of one run without its barrier; most end at the first race
 
 # Barriers that no race shows, with the reason. `file:text of the line before it`, so that the entry moves with the code.
 UNSEEN = {}
@@ -103,33 +103,38 @@ def users_of(path):
     return sorted({f.parent for f in files if f.suffix == ".cu"})
 
 
-def places(output):
-    """The two source lines of the first race: from the machine's story, or from TSan's report when the kernel crashed first."""
-    story = re.search(r"data race: .*? at (\S+:\d+), .*? at (\S+:\d+), and nothing", output)
+def places(report):
+    """The two source lines of a race, from the machine's story or from TSan's report, which stands before it."""
+    story = re.search(r"data race: .*? at (\S+:\d+), .*? at (\S+:\d+), and nothing", report)
     if story:
         return story.groups()
-    report = output.partition("WARNING: ThreadSanitizer: data race")[2].partition("Location is")[0]
-    halves = re.split(r"\n\s*Previous ", report)
+    halves = re.split(r"\n\s*Previous ", report.partition("WARNING: ThreadSanitizer: data race")[2].partition("Location is")[0])
     lines = [re.search(r"(kernels/\w+/\w+\.cuh?:\d+)", half) for half in halves]
     return tuple(line.group(1) for line in lines) if len(lines) == 2 and all(lines) else None
 
 
 def until_a_race(program, filters, environment):
-    """Output of a test program up to the first race. Values may fail before: they say nothing about who saw the race."""
-    command = [str(program), f"--gtest_filter={filters}", "--gtest_brief=1"]
+    """The two source lines of the first race, or None. The program ends there: without its barrier a kernel may never end by itself,
+    and values may fail before. Shuffled, so that the first few tests already come from every version."""
+    command = [str(program), f"--gtest_filter={filters}", "--gtest_brief=1", "--gtest_shuffle", "--gtest_random_seed=1"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
                                env={**os.environ, "GTEST_COLOR": "no", **environment})
     clock = threading.Timer(SECONDS, process.kill)
     clock.start()
-    output = []
+    two = None
+    report = []
     for line in process.stdout:
-        output.append(line)
-        if "data race: " in line and "nothing orders the two" in line:
-            process.kill()
-            break
+        if "WARNING: ThreadSanitizer: data race" in line:
+            report = []
+        report.append(line)
+        if "nothing orders the two" in line or line.startswith("SUMMARY: ThreadSanitizer: data race"):
+            two = places("".join(report))
+            if two:
+                process.kill()
+                break
     process.wait()
     clock.cancel()
-    return "".join(output)
+    return two
 
 
 def without(build, folders, path, number):
@@ -138,7 +143,7 @@ def without(build, folders, path, number):
     environment = {"MICROTOME_SIMT_SCHEDULES": "race", "MICROTOME_WITHOUT_BARRIER": place,
                    "TSAN_OPTIONS": options("halt_on_error=0 exitcode=0")}
     for folder in [user for user in users_of(path) if user in folders]:
-        two = places(until_a_race(build / "tests" / "kernels_test", suites_of(folder), environment))
+        two = until_a_race(build / "tests" / "kernels_test", suites_of(folder), environment)
         if two:
             return place, folder.name, two
     return place, "", None
