@@ -12,7 +12,7 @@ namespace mt::MT_BACKEND {
 namespace {
 
 inline constexpr int kRankGroup = 4;  // ranks that share the passes: their histograms fit into shared memory
-inline constexpr int kSearchThreads = 256;
+inline constexpr int kSearchThreads = 128;
 inline constexpr int64_t kRowsPerBlock = 16 * kSearchThreads;  // at least
 inline constexpr int64_t kMostSearchBlocks = 1024;
 inline constexpr int64_t kClearedPerBlock = kDigitBins;

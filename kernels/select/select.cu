@@ -196,7 +196,7 @@ struct ChosenWriter {
   }
 };
 
-constexpr int kSortThreads = 256;
+constexpr int kSortThreads = 128;
 constexpr int64_t kSortedInBlock = 2048;
 
 /// order: (size), filled up behind the first n with what sorts last.
