@@ -75,11 +75,11 @@ class ResNet : public Module {
   };
 
   Block make_block(const std::string& name, int64_t in, int64_t width, int64_t stride);
-  /// x (N,H,W,C) → (N,P,Q,K), or where `averaged` the mean over its pixels, (N,K).
   /// Throws Error for patches that are too small.
   void check_patch(int64_t height, int64_t width) const;
   /// stem (N,H/2,W/2,B): the first convolution's result → (N,feature_width)
   Variable features_after(Variable stem, Activations* activations) const;
+  /// x (N,H,W,C) → (N,P,Q,K), or where `averaged` the mean over its pixels, (N,K).
   Variable run_block(const Block& block, const Variable& x, bool averaged) const;
 
   ResNetConfig config_;
