@@ -13,15 +13,15 @@ from pathlib import Path
 
 
 def skip_reasons(output):
-    """Reason by test name: GoogleTest prints `FILE:LINE: Skipped`, the reason, then `[  SKIPPED ] NAME`."""
-    reasons, waiting, lines = {}, "", []
+    """Reason by test name: GoogleTest prints `FILE:LINE: Skipped`, the reason, then `[  SKIPPED ] NAME (0 ms)`."""
+    reasons, lines = {}, None
     for line in output.splitlines():
         if line.endswith(": Skipped"):
-            waiting, lines = "reason", []
-        elif line.startswith("[  SKIPPED ] "):
+            lines = []
+        elif lines is not None and line.startswith("[  SKIPPED ] "):  # not again in the list at the end
             reasons[line[13:].split(" (")[0].split(",")[0]] = " ".join(lines)
-            waiting = ""
-        elif waiting:
+            lines = None
+        elif lines is not None:
             lines.append(line.strip())
     return reasons
 
