@@ -6,6 +6,7 @@
 
 #include "kernels/activation/activation.h"
 #include "kernels/conv2d/conv2d.h"
+#include "kernels/conv2d/conv2d_cases.h"
 #include "kernels/elementwise/elementwise.h"
 #include "tensor/check.h"
 #include "tensor/parallel.h"
@@ -39,20 +40,6 @@ constexpr Conv2dShape kPixelCases[] = {
 
 constexpr ImageScaling kScaling{{0.485F, 0.456F, 0.406F}, {0.229F, 0.224F, 0.225F}, false};
 constexpr ImageScaling kSwapped{{0.485F, 0.456F, 0.406F}, {0.229F, 0.224F, 0.225F}, true};
-
-std::string name_of_case(const Conv2dShape& d) {
-  return fmt::format("x({},{},{},{}) * {} filters {}x{} stride {} padding {}", d.n, d.h, d.w, d.c, d.k, d.r,
-                     d.s, d.stride, d.padding);
-}
-int64_t x_size(const Conv2dShape& d) {
-  return d.n * d.h * d.w * d.c;
-}
-int64_t w_size(const Conv2dShape& d) {
-  return d.k * d.r * d.s * d.c;
-}
-int64_t y_size(const Conv2dShape& d) {
-  return d.n * d.out_h() * d.out_w() * d.k;
-}
 
 /// Which parts of the epilogue are there.
 struct Parts {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/conv2d/conv2d_cases.h"
 #include "tensor/check.h"
 #include "tensor/io/npz.h"
 #include "tensor/parallel.h"
@@ -41,21 +42,6 @@ constexpr Conv2dShape kCases[] = {
 
 constexpr Conv2dShape kLargeCase{
     .n = 1, .h = 14, .w = 14, .c = 64, .k = 70, .r = 3, .s = 3, .stride = 1, .padding = 1};
-
-std::string name_of_case(const Conv2dShape& d) {
-  return fmt::format("x({},{},{},{}) * {} filters {}x{} stride {} padding {}", d.n, d.h, d.w, d.c, d.k, d.r,
-                     d.s, d.stride, d.padding);
-}
-
-int64_t x_size(const Conv2dShape& d) {
-  return d.n * d.h * d.w * d.c;
-}
-int64_t w_size(const Conv2dShape& d) {
-  return d.k * d.r * d.s * d.c;
-}
-int64_t y_size(const Conv2dShape& d) {
-  return d.n * d.out_h() * d.out_w() * d.k;
-}
 
 template <typename T>
 struct Operands {
