@@ -31,14 +31,18 @@ class Fragment {
   Element& operator[](int i) { return elements_[i]; }
   const Element& operator[](int i) const { return elements_[i]; }
 
-  /// Where in memory the calling lane's element i stands.
-  static int64_t offset(int i, Layout layout, int leading_dimension) {
-    const int position =
-        simt_machine::fragment_position(kRole, static_cast<int>(lane()) * size() + i, kRows * kColumns);
-    const int row = position / kColumns;
-    const int column = position % kColumns;
-    return layout == Layout::row_major ? int64_t{row} * leading_dimension + column
-                                       : int64_t{column} * leading_dimension + row;
+  /// Calls f(i, offset) for each element i of the calling lane: where in memory it stands.
+  template <typename Use>
+  static void for_elements(Layout layout, int leading_dimension, const Use& f) {
+    const simt_machine::FragmentPermutation permutation = simt_machine::fragment_permutation(kRole);
+    const int first = static_cast<int>(lane()) * size();
+    for (int i = 0; i < size(); ++i) {
+      const int position = permutation.position(first + i, kRows * kColumns);
+      const int row = position / kColumns;
+      const int column = position % kColumns;
+      f(i, layout == Layout::row_major ? int64_t{row} * leading_dimension + column
+                                       : int64_t{column} * leading_dimension + row);
+    }
   }
 
  private:
@@ -81,8 +85,8 @@ MT_OWN_FRAME void load_fragment(F& fragment, const typename F::Element* source, 
                                 const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
   require_fragment_address(source, leading_dimension, {file, line});
   meet_warp({file, line});
-  for (int i = 0; i < fragment.size(); ++i)
-    fragment[i] = source[fragment.offset(i, F::kLayout, leading_dimension)];
+  F::for_elements(F::kLayout, leading_dimension,
+                  [&](int i, int64_t offset) { fragment[i] = source[offset]; });
 }
 template <typename P>
 MT_OWN_FRAME void load_accumulator(Accumulator<P>& c, const float* source, int leading_dimension,
@@ -94,7 +98,7 @@ MT_OWN_FRAME void store_accumulator(float* target, const Accumulator<P>& c, int 
                                     const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
   require_fragment_address(target, leading_dimension, {file, line});
   meet_warp({file, line});
-  for (int i = 0; i < c.size(); ++i) target[c.offset(i, c.kLayout, leading_dimension)] = c[i];
+  c.for_elements(c.kLayout, leading_dimension, [&](int i, int64_t offset) { target[offset] = c[i]; });
 }
 
 template <FragmentRole kRole, int kRows, int kColumns>

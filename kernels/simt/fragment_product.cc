@@ -10,8 +10,10 @@ constexpr int kSide = 16;
 template <typename F>
 void for_elements(FragmentRole role, int elements, const F& f) {
   const int per_lane = elements / kLanes;
-  for (int slot = 0; slot < elements; ++slot)
-    f(slot / per_lane, slot % per_lane, fragment_position(role, slot, elements));
+  const FragmentPermutation permutation = fragment_permutation(role);
+  for (int lane = 0; lane < kLanes; ++lane) {
+    for (int i = 0; i < per_lane; ++i) f(lane, i, permutation.position(lane * per_lane + i, elements));
+  }
 }
 
 void multiply(void* const* lanes) {
@@ -38,13 +40,11 @@ void multiply(void* const* lanes) {
 
 }  // namespace
 
-int fragment_position(FragmentRole role, int slot, int elements) {
+FragmentPermutation fragment_permutation(FragmentRole role) {
   const Schedule now = schedule();
   const uint64_t key = now.seed * 16 + static_cast<uint64_t>(now.order) * 4 + static_cast<uint64_t>(role) + 1;
   const uint64_t mixed = key * 0x9E3779B97F4A7C15U;
-  const auto factor = static_cast<unsigned>(mixed >> 40) | 1U;  // odd: a permutation modulo a power of two
-  const auto shift = static_cast<unsigned>(mixed >> 20);
-  return static_cast<int>((static_cast<unsigned>(slot) * factor + shift) % static_cast<unsigned>(elements));
+  return {static_cast<unsigned>(mixed >> 40) | 1U, static_cast<unsigned>(mixed >> 20)};
 }
 
 void multiply_fragments(const FragmentShares& mine, SourceLine where) {

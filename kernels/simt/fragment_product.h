@@ -7,9 +7,19 @@ namespace mt::simt_machine {
 
 enum class FragmentRole : uint8_t { a, b, accumulator };
 
-/// The row-major position of element `slot` = lane · elements per lane + i: a permutation of 0 … elements − 1
-/// (a power of two) for each role and schedule.
-int fragment_position(FragmentRole role, int slot, int elements);
+/// Which lane holds which element of a fragment.
+struct FragmentPermutation {
+  unsigned factor;  // odd
+  unsigned shift;
+  /// The row-major position of element `slot` = lane · elements per lane + i: a permutation of 0 … elements −
+  /// 1 (a power of two).
+  int position(int slot, int elements) const {
+    return static_cast<int>((static_cast<unsigned>(slot) * factor + shift) &
+                            static_cast<unsigned>(elements - 1));
+  }
+};
+/// Another one for each role and schedule.
+FragmentPermutation fragment_permutation(FragmentRole role);
 
 /// One lane's shares of c (16,16), a (16,depth), b (depth,16).
 struct FragmentShares {

@@ -105,6 +105,12 @@ struct Thread {
   uint64_t result;
 };
 
+/// Lanes of a warp, a bit each.
+struct Warp {
+  unsigned there;    // the block has them, and they have not left the kernel
+  unsigned waiting;  // at a warp operation
+};
+
 /// What the machine itself found wrong; its text is complete.
 struct Fault : Error {
   using Error::Error;
@@ -142,7 +148,6 @@ class Machine {
   static void thread_main();
   void switch_away();
   void complete_warp_operation(unsigned first, unsigned mask, Perform perform);
-  unsigned lanes_not_there(unsigned first, unsigned mask) const;
   [[noreturn]] void fail_stuck();
   std::string story_of(const Thread& thread) const;
   [[noreturn]] void end_with(const std::string& reason);
@@ -154,6 +159,7 @@ class Machine {
   Fiber host_;
   std::vector<Fiber> fibers_;
   std::vector<Thread> threads_;
+  std::vector<Warp> warps_;
   std::vector<AsyncQueue> async_;  // of each thread
   RunQueue queue_;
   unsigned first_fiber_ = 0;  // of the block that runs
@@ -214,6 +220,7 @@ void Machine::run(const LaunchConfig& config, void (*body)(const void*), const v
   gridDim = as_index(config.grid);
   threads_.resize(count_);
   async_.resize(count_);
+  warps_.resize((count_ + 31) / 32);
   queue_.configure(chosen_schedule);
   const OpenMemory kernels_may_touch_it;
   const std::vector<int64_t> order = block_order();
@@ -286,6 +293,10 @@ void Machine::run_block() {
     threads_[t].index = index_in(t, config_->block);
     queue_.add(t);
   }
+  for (std::size_t w = 0; w < warps_.size(); ++w) {
+    const std::size_t lanes = count_ - w * 32;
+    warps_[w] = {lanes >= 32 ? ~0U : (1U << lanes) - 1, 0};
+  }
   while (left_ < count_) {
     if (queue_.empty()) fail_stuck();
     current_ = queue_.take();
@@ -328,6 +339,7 @@ void Machine::thread_main() {
     m.fault_ = fmt::format("{}: {}", describe(*m.config_), error.what());
   }
   m.threads_[m.current_].state = State::left;
+  m.warps_[m.current_ / 32].there &= ~(1U << m.current_ % 32);
   ++m.left_;
   Fiber::switch_to(m.fiber(m.current_), m.host_, true);
 }
@@ -365,35 +377,30 @@ void Machine::wait_at_barrier(SourceLine where) {
 uint64_t Machine::warp_operation(WarpOperation operation, unsigned mask, uint64_t value, unsigned source,
                                  SourceLine where, Perform perform) {
   if (operation == WarpOperation::sync && is_removed(where)) return 0;
-  Thread& self = threads_[current_];
-  const unsigned first = current_ / 32 * 32;
+  Warp& warp = warps_[current_ / 32];
   if ((mask >> (current_ % 32) & 1U) == 0) {
     fault(where, fmt::format("mask {:#010x} of a warp operation does not name the calling lane {}", mask,
                              current_ % 32));
   }
-  if (const unsigned absent = lanes_not_there(first, mask); absent != 0) {
+  if (const unsigned absent = mask & ~warp.there; absent != 0) {
     fault(where, fmt::format("mask {:#010x} of a warp operation names lanes {:#010x} that are not there",
                              mask, absent));
   }
   if (operation == WarpOperation::shuffle && (mask >> source & 1U) == 0) {
     fault(where, fmt::format("shuffle reads lane {}, which its mask {:#010x} does not name", source, mask));
   }
+  Thread& self = threads_[current_];
   self = {self.index, State::at_warp_operation, where, operation, mask, source, value, 0};
-  complete_warp_operation(first, mask, perform);
+  warp.waiting |= 1U << current_ % 32;
+  if ((mask & ~warp.waiting) == 0) {
+    complete_warp_operation(current_ / 32 * 32, mask, perform);
+    warp.waiting &= ~mask;
+  }
   switch_away();
   return threads_[current_].result;
 }
 
-/// Lanes of `mask` that the block does not have, or that have left the kernel.
-unsigned Machine::lanes_not_there(unsigned first, unsigned mask) const {
-  unsigned absent = 0;
-  for (unsigned lane = 0; lane < 32; ++lane) {
-    const bool there = first + lane < count_ && threads_[first + lane].state != State::left;
-    if ((mask >> lane & 1U) != 0 && !there) absent |= 1U << lane;
-  }
-  return absent;
-}
-
+/// All lanes in mask of the warp that starts at thread `first` have come.
 void Machine::complete_warp_operation(unsigned first, unsigned mask, Perform perform) {
   const Thread& self = threads_[current_];
   const auto for_lanes = [&](const auto& f) {
@@ -401,15 +408,12 @@ void Machine::complete_warp_operation(unsigned first, unsigned mask, Perform per
       if ((mask >> lane & 1U) != 0) f(threads_[first + lane], lane);
     }
   };
-  bool all_here = true;
   bool all_agree = true;
   unsigned votes = 0;
   for_lanes([&](const Thread& t, unsigned lane) {
-    all_here &= t.state == State::at_warp_operation;
     all_agree &= t.mask == mask && t.operation == self.operation && t.where.line == self.where.line;
     votes |= (t.value != 0 ? 1U : 0U) << lane;
   });
-  if (!all_here) return;
   if (!all_agree) fail_stuck();
   if (self.operation == WarpOperation::sync) order_warp(first, mask);  // the others order no memory
   if (perform != nullptr) {

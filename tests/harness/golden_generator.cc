@@ -1,5 +1,6 @@
 #include "tests/harness/golden_generator.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -45,7 +46,7 @@ Tensor filled_tensor(const std::string& name, const Shape& shape, uint64_t seed,
 }  // namespace
 
 NpzFile open_golden(const std::string& name) {
-  return NpzFile(std::string(MT_GOLDEN_DIR) + "/" + name);
+  return NpzFile(fmt::format("{}/{}", MT_GOLDEN_DIR, name));
 }
 
 std::vector<double> doubles_of(const Tensor& tensor) {

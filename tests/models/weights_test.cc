@@ -1,5 +1,6 @@
 #include "models/weights.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -158,7 +159,7 @@ TEST(StripPrefixesTest, WrappersOfTrainersAreTakenOff) {
 }
 
 std::string golden_path(const std::string& name) {
-  return std::string(MT_GOLDEN_DIR) + "/" + name;
+  return fmt::format("{}/{}", MT_GOLDEN_DIR, name);
 }
 
 TEST(WeightFilesTest, TorchFilesOfEveryLayoutGiveTheSameNetwork) {
