@@ -1,5 +1,7 @@
 #include "kernels/simt/fragment_product.h"
 
+#define MT_UNCHECKED __attribute__((no_sanitize("address", "undefined")))
+
 namespace mt::simt_machine {
 namespace {
 
@@ -16,6 +18,17 @@ void for_elements(FragmentRole role, int elements, const F& f) {
   }
 }
 
+/// product += a·b, all of them arrays of multiply(): a third of the time of the tests under ASan if each
+/// access were checked.
+MT_UNCHECKED void add_product(const float* a, const float* b, int depth, float* product) {
+  for (int row = 0; row < kSide; ++row) {
+    for (int k = 0; k < depth; ++k) {
+      for (int column = 0; column < kSide; ++column)
+        product[row * kSide + column] += a[row * depth + k] * b[k * kSide + column];
+    }
+  }
+}
+
 void multiply(void* const* lanes) {
   const auto share = [&](int lane) -> const FragmentShares& {
     return *static_cast<const FragmentShares*>(lanes[lane]);
@@ -28,12 +41,7 @@ void multiply(void* const* lanes) {
   float product[kSide * kSide];  // (16, 16)
   for_elements(FragmentRole::accumulator, kSide * kSide,
                [&](int lane, int i, int at) { product[at] = share(lane).c[i]; });
-  for (int row = 0; row < kSide; ++row) {
-    for (int k = 0; k < depth; ++k) {
-      for (int column = 0; column < kSide; ++column)
-        product[row * kSide + column] += a[row * depth + k] * b[k * kSide + column];
-    }
-  }
+  add_product(a, b, depth, product);
   for_elements(FragmentRole::accumulator, kSide * kSide,
                [&](int lane, int i, int at) { share(lane).c[i] = product[at]; });
 }
