@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Racecheck of the kernels on the SIMT machine, in a build with -fsanitize=thread (scripts/with_archer.sh runs it there).
 
-Usage: race_check.py BUILD [--only faults|kernels|barriers] [--operations OP,OP…]
+Usage: race_check.py BUILD [--only faults,kernels,barriers] [--operations OP,OP…]
 
   faults    race_fault_test: each race that racecheck claims to see, on a minimal kernel, and its repaired twin
   kernels   every kernel test in two orders of threads and blocks: no race
@@ -71,7 +71,8 @@ def kernels(build, folders):
         code, output = run(program, suites_of(folder), {"MICROTOME_SIMT_SCHEDULES": "race", "TSAN_OPTIONS": options("halt_on_error=0")}, 3600)
         return folder, code, output, time.time() - started
 
-    for folder, code, output, seconds in in_parallel(check, sorted(folders)):
+    # The longest first, so that no processor waits for another at the end.
+    for folder, code, output, seconds in in_parallel(check, sorted(folders, key=lambda f: (f.name not in ("augment", "conv2d"), f))):
         passed = re.search(r"\[  PASSED  \] (\d+) test", output)
         good = code == 0 and passed and int(passed.group(1)) > 0
         print(f"  {folder.name:20} {passed.group(1) + ' tests' if good else 'FAILED'}   {seconds:.1f} s", flush=True)
@@ -105,36 +106,50 @@ def users_of(path):
 
 def places(report):
     """The two source lines of a race, from the machine's story or from TSan's report, which stands before it."""
-    story = re.search(r"data race: .*? at (\S+:\d+), .*? at (\S+:\d+), and nothing", report)
+    story = re.search(r"data race: .*? at (\S+:[1-9]\d*), .*? at (\S+:[1-9]\d*), and nothing", report)
     if story:
         return story.groups()
     halves = re.split(r"\n\s*Previous ", report.partition("WARNING: ThreadSanitizer: data race")[2].partition("Location is")[0])
-    lines = [re.search(r"(kernels/\w+/\w+\.cuh?:\d+)", half) for half in halves]
+    lines = [re.search(r"(kernels/\w+/\w+\.cuh?:[1-9]\d*)", half) for half in halves]
     return tuple(line.group(1) for line in lines) if len(lines) == 2 and all(lines) else None
 
 
 def until_a_race(program, filters, environment):
     """The two source lines of the first race, or None. The program ends there: without its barrier a kernel may never end by itself,
-    and values may fail before. Shuffled, so that the first few tests already come from every version."""
-    command = [str(program), f"--gtest_filter={filters}", "--gtest_brief=1", "--gtest_shuffle", "--gtest_random_seed=1"]
+    and values may fail before. Shuffled, so that the first few tests already come from every version; a test that crashes
+    (what nobody wrote may be an index) ends the others too, so then they are shuffled anew."""
+    late = time.time() + SECONDS
+    for seed in range(1, 6):
+        two, crashed = first_race(program, filters, environment, seed, late - time.time())
+        if two or not crashed or time.time() >= late:
+            return two
+    return None
+
+
+def first_race(program, filters, environment, seed, seconds):
+    """(the two source lines or None, whether the program crashed before it had run all tests)"""
+    command = [str(program), f"--gtest_filter={filters}", "--gtest_brief=1", "--gtest_shuffle", f"--gtest_random_seed={seed}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
                                env={**os.environ, "GTEST_COLOR": "no", **environment})
-    clock = threading.Timer(SECONDS, process.kill)
+    clock = threading.Timer(seconds, process.kill)
     clock.start()
-    two = None
     report = []
+    summed_up = False
     for line in process.stdout:
         if "WARNING: ThreadSanitizer: data race" in line:
             report = []
         report.append(line)
+        summed_up |= line.startswith(("[  PASSED  ]", "[  FAILED  ]")) and " test" in line
         if "nothing orders the two" in line or line.startswith("SUMMARY: ThreadSanitizer: data race"):
             two = places("".join(report))
             if two:
                 process.kill()
-                break
+                process.wait()
+                clock.cancel()
+                return two, False
     process.wait()
     clock.cancel()
-    return two
+    return None, not summed_up
 
 
 def without(build, folders, path, number):
@@ -178,18 +193,21 @@ def in_parallel(f, items):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("build", type=Path)
-    parser.add_argument("--only", choices=["faults", "kernels", "barriers"])
+    parser.add_argument("--only", default="faults,kernels,barriers")
     parser.add_argument("--operations", default="")
     arguments = parser.parse_args()
     build = arguments.build.resolve()
     wanted = [name for name in arguments.operations.split(",") if name]
     folders = {folder for folder in operations_with_kernels() if not wanted or folder.name in wanted}
+    parts = arguments.only.split(",")
+    if unknown := set(parts) - {"faults", "kernels", "barriers"}:
+        parser.error(f"--only knows faults, kernels and barriers, not {', '.join(sorted(unknown))}")
     wrong = []
-    if arguments.only in (None, "faults"):
+    if "faults" in parts:
         wrong += faults(build)
-    if arguments.only in (None, "kernels"):
+    if "kernels" in parts:
         wrong += kernels(build, folders)
-    if arguments.only in (None, "barriers"):
+    if "barriers" in parts:
         wrong += removed_barriers(build, folders)
     for line in wrong:
         print(f"FAILED: {line}")

@@ -208,7 +208,8 @@ __global__ void attention_weight_gradient(const float* values, const float* dpoo
   float of_mean = 0;
   if (threadIdx.x < count) {
     const int64_t at = (begin + threadIdx.x) * classes + c;
-    const float d = dattention == nullptr ? dots[threadIdx.x] : dots[threadIdx.x] + dattention[at];
+    float d = dots[threadIdx.x];
+    if (dattention != nullptr) d += dattention[at];
     dweight[at] = d;
     of_mean = attention[at] * d;
   }
