@@ -21,6 +21,7 @@
 namespace mt {
 
 inline constexpr bool kAddressSanitizer = MT_ADDRESS_SANITIZER != 0;
-inline constexpr bool kSanitized = MT_ADDRESS_SANITIZER != 0 || MT_THREAD_SANITIZER != 0;
+inline constexpr bool kThreadSanitizer = MT_THREAD_SANITIZER != 0;
+inline constexpr bool kSanitized = kAddressSanitizer || kThreadSanitizer;
 
 }  // namespace mt

@@ -1,6 +1,7 @@
 #include "train/interrupt.h"
 
 #include <unistd.h>
+
 #include <atomic>
 #include <csignal>
 
@@ -9,11 +10,12 @@
 namespace mt::train {
 namespace {
 
-volatile std::sig_atomic_t interrupted = 0;
+// Set in a signal handler, read by many threads.
+std::atomic<bool> interrupted = false;
+static_assert(std::atomic<bool>::is_always_lock_free);
 
 void on_signal(int) {
-  if (interrupted != 0) _exit(130);
-  interrupted = 1;
+  if (interrupted.exchange(true)) _exit(130);
 }
 
 }  // namespace
@@ -24,7 +26,7 @@ void catch_interrupts() {
 }
 
 void check_interrupted() {
-  if (interrupted != 0) throw Interrupted();
+  if (interrupted) throw Interrupted();
 }
 
 }  // namespace mt::train
