@@ -179,7 +179,8 @@ TEST_P(GemmTest, ExactForSmallIntegersInLargeShapes) {
 }
 
 TEST_P(GemmTest, WithinTheRoundingOfASumOfKTerms) {
-  // Each size once in the SIMT machine: which element goes where is for the test above.
+  // Four sizes of five in the SIMT machine, each in one variant: which element goes where is for the test
+  // above.
   std::vector<Case> some;
   const auto all = cases();
   for (std::size_t i = 0; i < all.size(); ++i) {
