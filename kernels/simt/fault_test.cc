@@ -197,7 +197,8 @@ TEST(SimtFaultTest, StaticAndDynamicSharedMemoryAreLimitedTogether) {
     simt_machine::set_architecture(sm);
     const int64_t rest = simt_machine::shared_bytes_limit(sm) - 4096;
     EXPECT_EQ(run(rest), "");
-    expect_contains(run(rest + 1), {"large_static_array<1024>", "4096 bytes of static and",
+    // clang's name of a kernel is without its template arguments
+    expect_contains(run(rest + 1), {"large_static_array", "4096 bytes of static and",
                                     "sm_" + std::to_string(sm) + " gives a block"});
   }
   simt_machine::set_architecture(75);
