@@ -94,7 +94,8 @@ std::string variant_plots(const TrainingLog& log, const RunResult& result, const
   finetune.x_label = "fine-tuning epoch";
   finetune.whole_x = true;
   Plot direction = finetune;
-  direction.title = "Collapse monitor: squared norm of the mean embedding";
+  direction.title = result.config.collapse_at > 0 ? "Collapse monitor: squared norm of the mean embedding"
+                                                  : "Squared norm of the mean embedding";
   direction.y_range = {0.0, 1.0};
   if (result.config.collapse_at > 0) {
     direction.lines.push_back({GuideLine::Kind::horizontal, result.config.collapse_at, "collapse"});
@@ -182,6 +183,11 @@ std::string training_section(const RunContext& context, const RunResult& result)
     html +=
         "<p class=\"hint\">Dotted vertical lines: a round begins; its number stands beside. Each round "
         "trains a new MIL model on the features of the newly fine-tuned encoder.</p>\n";
+  if (!log.finetune.empty() && result.config.finetune_loss == "joint")
+    html +=
+        "<p class=\"hint\">The joint loss takes the mean off the embeddings before it compares them: a "
+        "squared norm "
+        "near 1 before that is no collapse.</p>\n";
   if (!log.pretrain_step.empty()) {
     Plot pretrain;
     pretrain.title = "Pre-training: contrastive loss";
