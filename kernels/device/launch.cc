@@ -6,8 +6,7 @@
 
 namespace mt {
 
-// g++: "… [with auto kKernel = mt::simt_backend::{anonymous}::name<4>]"; clang: "… [kKernel =
-// &mt::…::name<4>]".
+// g++: "… [with auto kKernel = mt::simt_backend::{anonymous}::name<4>]"; clang: "… [kKernel = &mt::…::name]".
 std::string kernel_name(const char* signature) {
   std::string_view name(signature);
   constexpr std::string_view kMarker = "kKernel = ";

@@ -35,7 +35,7 @@ template <auto kKernel>
 constexpr const char* kernel_signature() {
   return __PRETTY_FUNCTION__;
 }
-/// "softmax_forward_warp<4>" out of a kernel_signature().
+/// "softmax_forward_warp<4>" out of a kernel_signature(); clang's has no template arguments.
 std::string kernel_name(const char* signature);
 /// "softmax_forward_warp<4> <grid (7,1,1), block (128,1,1), 0 shared bytes>".
 std::string describe(const LaunchConfig& config);

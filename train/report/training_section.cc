@@ -185,9 +185,8 @@ std::string training_section(const RunContext& context, const RunResult& result)
         "trains a new MIL model on the features of the newly fine-tuned encoder.</p>\n";
   if (!log.finetune.empty() && result.config.finetune_loss == "joint")
     html +=
-        "<p class=\"hint\">The joint loss takes the mean off the embeddings before it compares them: a "
-        "squared norm "
-        "near 1 before that is no collapse.</p>\n";
+        "<p class=\"hint\">The joint loss takes the mean off the embeddings before it compares "
+        "them: a squared norm near 1 before that is no collapse.</p>\n";
   if (!log.pretrain_step.empty()) {
     Plot pretrain;
     pretrain.title = "Pre-training: contrastive loss";
