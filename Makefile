@@ -8,6 +8,7 @@
 
 BUILD := build
 PROGRAMS := train predict slide
+# MESON_FLAGS=--werror makes warnings errors, as the gate does.
 MESON_FLAGS ?=
 # Test programs of the ASan+UBSan pass; empty: all of them.
 ASAN_PROGRAMS ?=
@@ -38,14 +39,14 @@ test: all
 verify: verify-asan verify-tsan verify-race verify-devices verify-nvcc
 
 verify-asan: setup
-	@[ -e build-asan/build.ninja ] || meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 >/dev/null
+	@[ -e build-asan/build.ninja ] || meson setup build-asan $(MESON_FLAGS) -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 >/dev/null
 	@ninja -C build-asan --quiet $(addprefix tests/,$(ASAN_PROGRAMS))
 	@ASAN_OPTIONS=detect_stack_use_after_return=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	  MICROTOME_SIMT_SCHEDULES=$(SIMT_SCHEDULES) ASAN_PROGRAMS="$(ASAN_PROGRAMS)" python3 tests/run_tests.py build-asan
 
 verify-tsan:
 	@scripts/setup.sh verify
-	@[ -e build-tsan/build.ninja ] || CC=clang CXX=clang++ meson setup build-tsan -Db_sanitize=thread -Db_lundef=false -Doptimization=1 >/dev/null
+	@[ -e build-tsan/build.ninja ] || CC=clang CXX=clang++ meson setup build-tsan $(MESON_FLAGS) -Db_sanitize=thread -Db_lundef=false -Doptimization=1 >/dev/null
 	@ninja -C build-tsan --quiet
 	@scripts/with_archer.sh python3 tests/run_tests.py build-tsan
 
@@ -58,7 +59,7 @@ verify-devices: all
 RACE_CHECK ?=
 verify-race:
 	@scripts/setup.sh verify
-	@[ -e build-tsan/build.ninja ] || CC=clang CXX=clang++ meson setup build-tsan -Db_sanitize=thread -Db_lundef=false -Doptimization=1 >/dev/null
+	@[ -e build-tsan/build.ninja ] || CC=clang CXX=clang++ meson setup build-tsan $(MESON_FLAGS) -Db_sanitize=thread -Db_lundef=false -Doptimization=1 >/dev/null
 	@ninja -C build-tsan --quiet tests/kernels_test tests/race_fault_test
 	@scripts/with_archer.sh python3 tests/race_check.py build-tsan $(RACE_CHECK)
 
@@ -80,7 +81,7 @@ verify-nvcc: setup
 
 TABLE ?= --write docs/kernel_resources.md
 kernel-table: setup
-	@[ -e build-nvcc/build.ninja ] || meson setup build-nvcc -Dcuda=enabled -Dgpu_architectures=75,80,86,90,100 >/dev/null
+	@[ -e build-nvcc/build.ninja ] || meson setup build-nvcc $(MESON_FLAGS) -Dcuda=enabled -Dgpu_architectures=75,80,86,90,100 >/dev/null
 	@ninja -C build-nvcc --quiet kernels/device/libkernels_cuda.a
 	@python3 scripts/nvcc_checked.py --table build-nvcc $(TABLE)
 

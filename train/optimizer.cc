@@ -21,7 +21,7 @@ Tensor snapshot(const Tensor& tensor) {
 
 }  // namespace
 
-const Tensor& find_tensor(const NamedTensors& tensors, const std::string& name) {
+const Tensor& find_tensor(const NamedTensors& tensors, std::string_view name) {
   const auto found =
       std::find_if(tensors.begin(), tensors.end(), [&](const auto& entry) { return entry.first == name; });
   check(found != tensors.end(), "checkpoint: tensor {} is missing", name);

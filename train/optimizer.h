@@ -1,6 +1,8 @@
 #pragma once
 // Optimizers with their state, over a parameter arena.
 
+#include <string_view>
+
 #include "autograd/arena.h"
 #include "kernels/optimizer/optimizer.h"
 #include "tensor/io/named_tensors.h"
@@ -36,6 +38,6 @@ class ArenaOptimizer {
 };
 
 /// The tensor called `name`; throws Error when it is missing.
-const Tensor& find_tensor(const NamedTensors& tensors, const std::string& name);
+const Tensor& find_tensor(const NamedTensors& tensors, std::string_view name);
 
 }  // namespace mt::train
