@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "tensor/io/dense.h"
-#include "train/sha256.h"
+#include "tensor/io/sha256.h"
 
 namespace mt::train {
 

@@ -7,6 +7,8 @@
 
 #include "tensor/io/atomic_file.h"
 #include "tensor/io/dense.h"
+#include "tensor/io/seal.h"
+#include "tensor/io/sha256.h"
 
 namespace mt {
 namespace {
@@ -74,6 +76,21 @@ Json parse_json(std::string_view text, const std::string& path) {
   } catch (const Json::exception&) {
     fail("{}: the safetensors header is no valid JSON; is the file complete?", path);
   }
+}
+
+/// Fills the blank seal of the header, if it has one, with the hash of the file to be.
+void fill_seal(std::string_view prefix, std::string& header, const NamedTensors& tensors) {
+  const std::size_t at = header.find(blank_seal());
+  if (at == std::string::npos) return;
+  Sha256 hash;
+  hash.update(prefix.data(), prefix.size());
+  hash.update(header.data(), header.size());
+  for (const auto& [name, tensor] : tensors) {
+    const Tensor bytes = dense(tensor);
+    hash.update(bytes.raw(), bytes.bytes());
+  }
+  const std::string digits = hash.hex();
+  header.replace(at + kSealMark.size(), digits.size(), digits);
 }
 
 }  // namespace
@@ -183,6 +200,7 @@ void write_safetensors(const std::string& path, const NamedTensors& tensors,
   json.resize((json.size() + 7) / 8 * 8, ' ');  // so that the tensors begin aligned
   std::array<char, 8> prefix{};
   for (std::size_t i = 0; i < prefix.size(); ++i) prefix[i] = static_cast<char>(json.size() >> (8 * i));
+  fill_seal({prefix.data(), prefix.size()}, json, tensors);
   AtomicFile file(path);
   file.write(prefix.data(), prefix.size());
   file.write(json);

@@ -47,7 +47,8 @@ class SafetensorsFile {
   std::map<std::string, std::string> metadata_;
 };
 
-/// Writes CPU tensors in the order given, atomically. Throws Error when a name is there twice.
+/// Writes CPU tensors in the order given, atomically. Throws Error when a name is there twice. A blank seal
+/// (seal.h) among the metadata is filled in.
 void write_safetensors(const std::string& path, const NamedTensors& tensors,
                        const std::map<std::string, std::string>& metadata = {});
 

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "train/sha256.h"
+#include "tensor/io/sha256.h"
 
 namespace mt::train {
 namespace {

@@ -1,4 +1,4 @@
-#include "train/sha256.h"
+#include "tensor/io/sha256.h"
 
 #include <openssl/evp.h>
 
@@ -6,7 +6,7 @@
 
 #include "tensor/check.h"
 
-namespace mt::train {
+namespace mt {
 
 struct Sha256::State {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
@@ -39,4 +39,4 @@ std::string sha256(std::string_view bytes) {
   return hash.hex();
 }
 
-}  // namespace mt::train
+}  // namespace mt

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace mt::train {
+namespace mt {
 
 /// SHA-256 (FIPS 180-4) of bytes that come in pieces.
 class Sha256 {
@@ -26,4 +26,4 @@ class Sha256 {
 
 std::string sha256(std::string_view bytes);
 
-}  // namespace mt::train
+}  // namespace mt
