@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <map>
 
 #include "tests/harness/error_of.h"
 #include "tests/harness/temporary_folder.h"
@@ -166,6 +167,83 @@ TEST(DsmilListTest, GivesLabelsToOtherDatasets) {
   EXPECT_EQ(dataset.slides[0].label, 0);
   EXPECT_EQ(dataset.slides[1].label, 1);
   EXPECT_TRUE(dataset.problems.empty());
+}
+
+/// slides.csv of `count` slides, in turn normal and tumour, in cases of two.
+std::string put_csv(const TemporaryFolder& folder, int count, const char* more = "") {
+  std::string text = "slide_id,path,label,case_id\n";
+  for (int i = 0; i < count; ++i)
+    text += fmt::format("s{:02},s{:02}.tif,{},c{}\n", i, i, i % 2, i / 2 * 2 + i % 2);
+  return folder.put("slides.csv", text + more);
+}
+
+TEST(SplitsTest, ASplitThatWasDrawnStaysWhenSlidesAreAdded) {
+  const TemporaryFolder folder;
+  Config config;
+  config.data = put_csv(folder, 24);
+  const Dataset before = load_dataset(config, {});
+  EXPECT_TRUE(before.split_is_drawn);
+  std::map<std::string, Split> drawn;
+  for (const SlideRecord& slide : before.slides) drawn[slide.case_id] = slide.split;
+  config.data = put_csv(folder, 40);
+  std::size_t moved = 0;
+  for (const SlideRecord& slide : load_dataset(config, {}).slides)
+    moved += drawn.contains(slide.case_id) && drawn.at(slide.case_id) != slide.split ? 1 : 0;
+  EXPECT_GT(moved, 0U);  // so it is the list of before that holds them
+  const Dataset after = load_dataset(config, {}, drawn);
+  EXPECT_EQ(after.slides.size(), 40U);
+  for (const SlideRecord& slide : before.slides)
+    EXPECT_EQ(split_of(after, slide.id), slide.split) << slide.id;
+}
+
+TEST(SplitsTest, AForeignPhantomBesideACsvIsNotAsked) {
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "phantom");
+  folder.put("phantom/splits.csv", "train,val,test\ns00,s02,s04\ns01,s03,s05\n");
+  Config config;
+  config.data = folder.put("a.csv",
+                           "slide_id,path,label,split\ns00,x,0,test\ns01,x,1,test\ns02,x,0,val\ns03,x,1,val\n"
+                           "s04,x,0,train\ns05,x,1,train\n");
+  config.root = folder.path();
+  EXPECT_EQ(split_of(load_dataset(config, {}), "s00"), Split::test);
+  const fs::path here = fs::current_path();
+  fs::current_path(folder.path());
+  config.root.clear();
+  const Dataset dataset = load_dataset(config, {});
+  fs::current_path(here);
+  EXPECT_EQ(split_of(dataset, "s04"), Split::train);
+  EXPECT_FALSE(dataset.split_is_drawn);
+}
+
+TEST(SlideIdTest, NamesThatAreNoFileNameAreProblemsAndTheOthersLoad) {
+  const TemporaryFolder folder;
+  Config config;
+  const std::string long_id(201, 'x');
+  config.data =
+      put_csv(folder, 16,
+              ("../../evil,x.tif,0,e\n/abs,x.tif,0,e\na/b,x.tif,0,e\n..,x.tif,0,e\n.hidden,x.tif,0,e\n"
+               "__metadata__,x.tif,0,e\n" +
+               long_id +
+               ",x.tif,0,e\n\"two\nlines\",x.tif,0,e\n"
+               "esc\x1b[31m,x.tif,0,e\n")
+                  .c_str());
+  const Dataset dataset = load_dataset(config, {});
+  EXPECT_EQ(dataset.slides.size(), 16U);
+  EXPECT_EQ(dataset.problems.size(), 9U);
+  for (const std::string& problem : dataset.problems) {
+    EXPECT_NE(problem.find("give the slide another name"), std::string::npos) << problem;
+    EXPECT_EQ(problem.find('\n'), std::string::npos) << problem;
+    EXPECT_EQ(problem.find('\x1b'), std::string::npos) << problem;
+  }
+}
+
+TEST(SlideIdTest, KnowsUtf8) {
+  for (const char* good : {"S00", "a b", "a\"b", "<b>", "*", "Gewebe-\xc3\xbc", "\xe8\x85\xab\xe7\x98\xa4",
+                           "\xf0\x9f\x94\xac", "-x"})
+    EXPECT_EQ(slide_id_problem(good), "") << good;
+  for (const char* bad : {"caf\xe9", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff",
+                          "\xc3", "a\xc2\x85", "\x7f"})
+    EXPECT_NE(slide_id_problem(bad), "") << bad;
 }
 
 }  // namespace

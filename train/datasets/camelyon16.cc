@@ -101,7 +101,10 @@ Dataset load_camelyon16(const fs::path& root) {
     if (files.empty()) continue;
     const fs::path reference_file = root / layout.reference;
     std::map<std::string, int> reference;
-    if (fs::exists(reference_file)) reference = read_reference(reference_file);
+    if (fs::exists(reference_file)) {
+      reference = read_reference(reference_file);
+      dataset.tables.emplace_back("data", reference_file);
+    }
     for (const fs::path& file : files) {
       SlideRecord slide;
       slide.id = slide.case_id = file.stem().string();

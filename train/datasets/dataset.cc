@@ -133,16 +133,17 @@ void note_divided_cases(Dataset& dataset) {
   }
 }
 
-void split_by_case(Dataset& dataset, uint64_t seed, bool test_is_known) {
+void split_by_case(Dataset& dataset, uint64_t seed, bool test_is_known,
+                   const std::map<std::string, Split>& drawn_before) {
   // Cases of one class in an order that depends on seed and name only; a case counts as positive when any
   // slide is.
   std::map<std::string, int> label_of;
   for (const auto& slide : dataset.slides) {
-    if (test_is_known && slide.split == Split::test) continue;
+    if ((test_is_known && slide.split == Split::test) || drawn_before.contains(slide.case_id)) continue;
     int& label = label_of[slide.case_id];
     label = std::max(label, slide.label);
   }
-  std::map<std::string, Split> split_of;
+  std::map<std::string, Split> split_of = drawn_before;
   for (const int label : {0, 1}) {
     std::vector<std::pair<uint64_t, std::string>> cases;
     for (const auto& [name, l] : label_of) {
@@ -163,14 +164,24 @@ void split_by_case(Dataset& dataset, uint64_t seed, bool test_is_known) {
   }
 }
 
-Dataset load_dataset(const Config& config, const fs::path& phantom_root) {
+Dataset load_dataset(const Config& config, const fs::path& phantom_root,
+                     const std::map<std::string, Split>& drawn_before) {
   const bool camelyon = config.data != "phantom" && !config.data.ends_with(".csv");
   const fs::path root = config.data == "phantom" ? phantom_root : fs::path(config.root);
   Dataset dataset = config.data.ends_with(".csv") ? load_slide_csv(config.data, root) : load_camelyon16(root);
   check(dataset.name != "dsmil" || !config.features.empty(),
         "{}: is DSMIL's list of bags, which names no slides; give the folder of the features with --features",
         config.data);
-  if (!config.labels.empty()) join_labels(dataset, config.labels);
+  if (config.data.ends_with(".csv")) dataset.tables.emplace_back("data", config.data);
+  if (!config.labels.empty()) {
+    join_labels(dataset, config.labels);
+    dataset.tables.emplace_back("labels", config.labels);
+  }
+  std::erase_if(dataset.slides, [&](const SlideRecord& slide) {
+    const std::string problem = slide_id_problem(slide.id);
+    if (!problem.empty()) dataset.problems.push_back(fmt::format("{}: {}", dataset.name, problem));
+    return !problem.empty();
+  });
   std::sort(dataset.slides.begin(), dataset.slides.end(),
             [](const auto& a, const auto& b) { return a.id < b.id; });
   for (std::size_t i = 1; i < dataset.slides.size(); ++i) {
@@ -183,14 +194,22 @@ Dataset load_dataset(const Config& config, const fs::path& phantom_root) {
       dataset.problems.push_back(fmt::format("{}: this slide has no label", slide.path.string()));
     return slide.label < 0;
   });
+  // A phantom set brings its split along, beside its slides; no other folder is asked for one.
+  const fs::path splits_of_phantom = root / "phantom/splits.csv";
   if (!config.splits.empty()) {
     join_splits(dataset, config.splits);
-  } else if (fs::exists(root / "phantom/splits.csv")) {
-    join_splits(dataset, root / "phantom/splits.csv");
+    dataset.tables.emplace_back("splits", config.splits);
+  } else if (dataset.name == "camelyon16" && fs::exists(splits_of_phantom)) {
+    join_splits(dataset, splits_of_phantom);
+    dataset.tables.emplace_back("splits", splits_of_phantom);
+    if (config.data != "phantom")
+      dataset.notes.push_back(fmt::format("the split is that of {}", splits_of_phantom.string()));
   } else if (dataset.name != "csv with splits") {
-    split_by_case(dataset, config.seed, camelyon || config.data == "phantom");
+    split_by_case(dataset, config.seed, dataset.name == "camelyon16", drawn_before);
+    dataset.split_is_drawn = true;
     dataset.notes.push_back(fmt::format(
-        "no split is given: a fifth of the training cases of each class validates (see --splits{})",
+        "no split is given: a fifth of the training cases of each class validates{} (see --splits{})",
+        dataset.name == "camelyon16" ? "" : ", after a quarter of all cases became the test set",
         camelyon ? "; the paper's is train/datasets/splits/camelyon16_paper.csv" : ""));
   }
   note_divided_cases(dataset);

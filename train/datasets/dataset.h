@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tensor/io/csv.h"
@@ -30,12 +32,17 @@ struct Dataset {
   std::vector<SlideRecord> slides;    // sorted by id
   std::vector<std::string> notes;     // what was decided on the way, for the user
   std::vector<std::string> problems;  // one line per slide that cannot be used (the preflight adds to these)
+  /// The tables that said all this, and what each was for: "data", "labels", "splits".
+  std::vector<std::pair<std::string, std::filesystem::path>> tables;
+  bool split_is_drawn = false;  // no split was given
 };
 
 /// Loads what config.data names (for the phantom: what was written to `phantom_root`), joins --labels and
 /// --splits by slide name, and checks that both classes are there. Throws Error; a slide without a label or a
-/// label without a slide is listed in `problems`.
-Dataset load_dataset(const Config& config, const std::filesystem::path& phantom_root);
+/// label without a slide is listed in `problems`. Where no split is given, cases in `drawn_before` keep
+/// theirs and the others are drawn.
+Dataset load_dataset(const Config& config, const std::filesystem::path& phantom_root,
+                     const std::map<std::string, Split>& drawn_before = {});
 
 /// Throws Error unless training, validation and test slides each have both classes.
 void check_classes(const Dataset& dataset);
@@ -58,8 +65,13 @@ void join_splits(Dataset& dataset, const std::filesystem::path& csv);
 void note_divided_cases(Dataset& dataset);
 /// Where no split is known: of the slides that are not test, a fifth of the cases of each class becomes
 /// validation; where there is no test slide either, a quarter of all cases becomes test first. Keyed by seed
-/// and case, not by order.
-void split_by_case(Dataset& dataset, uint64_t seed, bool test_is_known);
+/// and case, not by order. Cases in `drawn_before` keep their split; the others are drawn among themselves.
+void split_by_case(Dataset& dataset, uint64_t seed, bool test_is_known,
+                   const std::map<std::string, Split>& drawn_before = {});
+
+/// Why a slide cannot be called so, in one line; empty: it can. An id becomes part of file names: UTF-8 of at
+/// most 200 bytes, without '/' and control characters, no dot at its beginning.
+std::string slide_id_problem(const std::string& id);
 
 /// DSMIL's list of bags has no slide_id, but a column called 0 with the path of each bag's feature file.
 bool is_dsmil_list(const CsvTable& table);
