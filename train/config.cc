@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "tensor/check.h"
+#include "train/settings/toml.h"
 
 namespace mt::train {
 namespace {
@@ -168,12 +169,9 @@ namespace {
 template <typename T>
 std::string toml_value(const T& value) {
   if constexpr (std::is_same_v<T, std::string>) {
-    std::string quoted = "\"";
-    for (const char ch : value) {
-      if (ch == '"' || ch == '\\') quoted += '\\';
-      quoted += ch;
-    }
-    return quoted + "\"";
+    return toml_string(value);
+  } else if constexpr (std::is_same_v<T, uint64_t>) {  // TOML's integers end at 2^63
+    return value <= uint64_t{INT64_MAX} ? fmt::format("{}", value) : toml_string(std::to_string(value));
   } else if constexpr (std::is_same_v<T, bool>) {
     return value ? "true" : "false";
   } else {

@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "tensor/check.h"
+#include "train/settings/toml.h"
 #include "train/version.h"
 
 namespace mt::train {
@@ -73,16 +74,7 @@ void assign(const OptionText& option, const std::string& text, const std::string
 
 /// Reads `path` into config. Unknown keys are an error.
 void apply_config_file(const std::string& path, Config& config) {
-  std::map<std::string, std::string> values;
-  try {
-    for (const auto& item : CLI::ConfigTOML().from_file(path)) {
-      check(item.parents.empty() && item.inputs.size() == 1, "{}: key {}: one plain value expected", path,
-            item.fullname());
-      values[item.name] = item.inputs[0];
-    }
-  } catch (const CLI::Error& error) {
-    fail("{}: {}", path, error.what());
-  }
+  std::map<std::string, std::string> values = read_toml(path);
   visit_options(config, [&](const OptionText& option, auto& member) {
     const auto found = values.find(option.name);
     if (found == values.end()) return;
