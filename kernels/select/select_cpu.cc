@@ -1,185 +1,271 @@
+#include "kernels/select/select.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/select/select_cpu.cc"
+#include <hwy/foreach_target.h>
+// The headers above must come first: this file is compiled once per instruction set.
+#include <hwy/highway.h>
+
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <cmath>
+#include <cstdint>
+#include <limits>
 #include <vector>
 
+#include "kernels/common/scores-inl.h"
 #include "kernels/common/tables.h"
-#include "kernels/select/select.h"
+#include "kernels/select/select_parts.h"
 #include "tensor/parallel.h"
 
+HWY_BEFORE_NAMESPACE();
+namespace mt::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// One read of scores, mask (or null): (n). `between` grows by the scores strictly inside of the bracket.
+void SplitScores(const float* scores, const uint8_t* mask, int64_t n, Bracket bracket, Split& split) {
+  constexpr int64_t kStaged = 4096;
+  const ScoreLanes d;
+  const hn::RebindToSigned<ScoreLanes> d32;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto low = hn::Set(d, bracket.low);
+  const auto high = hn::Set(d, bracket.high);
+  float staged[kStaged + 2 * HWY_MAX_BYTES / sizeof(float)];  // CompressStore writes whole registers
+  int64_t held = 0;
+  auto below = hn::Zero(d32);  // counts; n is at most a chunk
+  auto at_low = hn::Zero(d32);
+  auto at_high = hn::Zero(d32);
+  auto has_nan = hn::FirstN(d, 0);
+  const auto counted = [&](auto count, auto rows)
+                           HWY_ATTR { return hn::Sub(count, hn::BitCast(d32, hn::VecFromMask(d, rows))); };
+  for (int64_t i = 0; i < n; i += lanes) {
+    const auto v = scores_at(scores, i, n);
+    const auto takes_part = rows_taking_part(mask, i, n);
+    const auto inside = hn::And(takes_part, hn::And(hn::Gt(v, low), hn::Lt(v, high)));
+    below = counted(below, hn::And(takes_part, hn::Lt(v, low)));
+    at_low = counted(at_low, hn::And(takes_part, hn::Eq(v, low)));
+    at_high = counted(at_high, hn::And(takes_part, hn::Eq(v, high)));
+    has_nan = hn::Or(has_nan, hn::And(takes_part, hn::IsNaN(v)));
+    if (hn::AllFalse(d, inside)) continue;
+    held += static_cast<int64_t>(hn::CompressStore(v, inside, d, staged + held));
+    if (held < kStaged) continue;
+    split.between.insert(split.between.end(), staged, staged + held);
+    held = 0;
+  }
+  split.between.insert(split.between.end(), staged, staged + held);
+  split.below += hn::GetLane(hn::SumOfLanes(d32, below));
+  split.at_low += hn::GetLane(hn::SumOfLanes(d32, at_low));
+  split.at_high += hn::GetLane(hn::SumOfLanes(d32, at_high));
+  split.has_nan = split.has_nan || !hn::AllFalse(d, has_nan);
+}
+
+/// The rows first_row + i with scores[i] > low, and the first `most_ties` with scores[i] == low. scores, mask
+/// (or null): (n).
+void RowsFrom(const float* scores, const uint8_t* mask, int64_t n, float low, int64_t first_row,
+              int64_t most_ties, TopRows& top) {
+  const ScoreLanes d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto lowest = hn::Set(d, low);
+  auto has_nan = hn::FirstN(d, 0);
+  for (int64_t i = 0; i < n; i += lanes) {
+    const auto v = scores_at(scores, i, n);
+    const auto takes_part = rows_taking_part(mask, i, n);
+    has_nan = hn::Or(has_nan, hn::And(takes_part, hn::IsNaN(v)));
+    if (hn::AllFalse(d, hn::And(takes_part, hn::Ge(v, lowest)))) continue;
+    for (int64_t row = i; row < std::min(n, i + lanes); ++row) {
+      if (mask != nullptr && mask[row] == 0) continue;
+      if (scores[row] > low) top.above.push_back({scores[row], first_row + row});
+      if (scores[row] == low && static_cast<int64_t>(top.ties.size()) < most_ties)
+        top.ties.push_back({scores[row], first_row + row});
+    }
+  }
+  top.has_nan = !hn::AllFalse(d, has_nan);
+}
+
+}  // namespace mt::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
 namespace mt {
 namespace {
 
-constexpr int64_t kBins = 2048;  // of a digit's histogram
-constexpr int kDigits = 3;       // 11, 11 and 10 bits of a key
-constexpr int kShift[kDigits] = {21, 10, 0};
+HWY_EXPORT(SplitScores);
+HWY_EXPORT(RowsFrom);
 
-/// A key whose order as an unsigned integer is the order of the scores; -0 and +0 share one.
-uint32_t key_of(float score) {
-  const uint32_t bits = std::bit_cast<uint32_t>(score + 0.0F);
-  return (bits >> 31) != 0 ? ~bits : bits | 0x80000000U;
-}
-
-float score_of(uint32_t key) {
-  return std::bit_cast<float>((key >> 31) != 0 ? key & 0x7FFFFFFFU : ~key);
-}
+constexpr int64_t kChunk = 65536;    // rows that a thread reads at a time
+constexpr int64_t kFewRows = 16384;  // so few are not worth a sample
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 struct Scores {
-  const float* values;
-  const uint8_t* mask;  // or null
+  const float* values;  // (n)
+  const uint8_t* mask;  // (n) or null
   int64_t n;
   bool takes_part(int64_t row) const { return mask == nullptr || mask[row] != 0; }
-  /// Few enough that a histogram for each is cheap. Counts are integers, so the split does not show in the
-  /// result.
-  int64_t chunk() const { return std::max<int64_t>(65536, (n + 63) / 64); }
-  std::size_t chunks() const { return static_cast<std::size_t>((n + chunk() - 1) / chunk()); }
+  int64_t count() const { return mask == nullptr ? n : n - std::count(mask, mask + n, uint8_t{0}); }
 };
 
-using Histogram = std::vector<int64_t>;
+[[noreturn]] void fail_nan(const Scores& scores) {
+  int64_t row = 0;
+  while (!scores.takes_part(row) || !std::isnan(scores.values[row])) ++row;
+  fail("select: the score of row {} is NaN", row);
+}
 
-/// Finds order statistics digit by digit: a histogram of the first 11 bits tells in which bin a rank lies,
-/// one of the next 11 bits among the keys of that bin refines it, and the last 10 bits settle it. Several
-/// ranks share each pass.
-class RadixSelect {
- public:
-  explicit RadixSelect(const Scores& scores) : scores_(scores) {
-    refuse_nan();
-    first_ = histograms(0, {0});
-    for (const int64_t count : first_) count_ += count;
+/// Some of the rows that take part, one from each stretch of rows at a place that a hash chooses, so that no
+/// regular pattern of scores is met in step. A bad sample costs time, never the result.
+std::vector<float> sample_of(const Scores& scores) {
+  const int64_t wanted = std::clamp<int64_t>(scores.n / 64, 1024, 8192);
+  const int64_t stretch = std::max<int64_t>(1, scores.n / wanted);
+  std::vector<float> sample;
+  for (int64_t start = 0; start + stretch <= scores.n; start += stretch) {
+    const uint64_t hash = (static_cast<uint64_t>(start) + 1) * 0x9E3779B97F4A7C15U;
+    const int64_t row = start + static_cast<int64_t>((hash >> 32) % static_cast<uint64_t>(stretch));
+    if (scores.takes_part(row) && !std::isnan(scores.values[row])) sample.push_back(scores.values[row]);
   }
-  /// Rows that take part.
-  int64_t count() const { return count_; }
+  return sample;
+}
 
-  struct Found {
-    uint32_t key = 0;
-    int64_t rank_in_key = 0;  // how many equal keys come before this rank
-    int64_t equal = 0;        // how many keys equal this one
-  };
-  /// The keys at these ranks (0 = smallest), each below count().
-  std::vector<Found> at(const std::vector<int64_t>& ranks) const {
-    std::vector<Found> found;
-    for (const int64_t rank : ranks) found.push_back(in_bins(first_.data(), 0, rank, 0));
-    for (int digit = 1; digit < kDigits; ++digit) {
-      std::vector<uint32_t> prefixes;  // sorted, distinct
-      for (const Found& f : found) prefixes.push_back(f.key);
-      std::sort(prefixes.begin(), prefixes.end());
-      prefixes.erase(std::unique(prefixes.begin(), prefixes.end()), prefixes.end());
-      const Histogram bins = histograms(digit, prefixes);
-      for (Found& f : found) {
-        const auto slot = std::lower_bound(prefixes.begin(), prefixes.end(), f.key) - prefixes.begin();
-        f = in_bins(bins.data() + slot * kBins, f.key, f.rank_in_key, digit);
-      }
-    }
-    return found;
-  }
+/// The score of a rank in a sample, which is put into another order; beyond its ends an infinity.
+float sample_rank(std::vector<float>& sample, double rank) {
+  if (rank < 0) return -kInfinity;
+  if (rank >= static_cast<double>(sample.size())) return kInfinity;
+  const auto place = sample.begin() + static_cast<std::ptrdiff_t>(rank);
+  std::nth_element(sample.begin(), place, sample.end());
+  return *place;
+}
 
- private:
-  void refuse_nan() const {
-    std::vector<int64_t> nan_rows(scores_.chunks(), -1);
-    parallel_for(scores_.n, scores_.chunk(), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        if (scores_.values[i] == scores_.values[i] || !scores_.takes_part(i)) continue;
-        nan_rows[static_cast<std::size_t>(begin / scores_.chunk())] = i;
-        return;
-      }
-    });
-    for (const int64_t row : nan_rows) check(row < 0, "select: the score of row {} is NaN", row);
-  }
+/// Where the score of this rank of `count` very likely lies: four standard deviations of the rank that it
+/// has in the sample, to either side.
+Bracket likely_bracket(std::vector<float>& sample, int64_t rank, int64_t count) {
+  const auto size = static_cast<double>(sample.size());
+  const double share = static_cast<double>(rank) / static_cast<double>(count);
+  const double slack = 4 * std::sqrt(size * share * (1 - share)) + 4;
+  return {sample_rank(sample, share * size - slack), sample_rank(sample, share * size + slack)};
+}
 
-  /// For each prefix (the leading digits, shifted down) the histogram of the next digit: (prefixes, kBins).
-  Histogram histograms(int digit, const std::vector<uint32_t>& prefixes) const {
-    const std::size_t size = prefixes.size() * kBins;
-    std::vector<Histogram> partial(scores_.chunks());
-    parallel_for(scores_.n, scores_.chunk(), [&](int64_t begin, int64_t end) {
-      Histogram bins(size, 0);
-      for (int64_t i = begin; i < end; ++i) {
-        if (!scores_.takes_part(i)) continue;
-        const uint32_t key = key_of(scores_.values[i]);
-        const uint32_t bin = (key >> kShift[digit]) & (digit == 2 ? 1023U : 2047U);
-        if (digit == 0) {
-          ++bins[bin];
-          continue;
-        }
-        const uint32_t prefix = key >> kShift[digit - 1];
-        if (prefix < prefixes.front() || prefix > prefixes.back()) continue;
-        const auto slot = std::lower_bound(prefixes.begin(), prefixes.end(), prefix);
-        if (*slot == prefix) ++bins[static_cast<std::size_t>(slot - prefixes.begin()) * kBins + bin];
-      }
-      partial[static_cast<std::size_t>(begin / scores_.chunk())] = std::move(bins);
-    });
-    Histogram total(size, 0);
-    for (const Histogram& bins : partial) {
-      for (std::size_t i = 0; i < size; ++i) total[i] += bins[i];
-    }
-    return total;
-  }
+Split split_all(const Scores& scores, Bracket bracket) {
+  const auto split = HWY_DYNAMIC_DISPATCH(SplitScores);
+  std::vector<Split> parts(static_cast<std::size_t>((scores.n + kChunk - 1) / kChunk));
+  parallel_for(scores.n, kChunk, [&](int64_t begin, int64_t end) {
+    const uint8_t* mask = scores.mask == nullptr ? nullptr : scores.mask + begin;
+    split(scores.values + begin, mask, end - begin, bracket, parts[begin / kChunk]);
+  });
+  Split whole;
+  for (const Split& part : parts) whole.add(part);
+  if (whole.has_nan) fail_nan(scores);
+  if (bracket.low == bracket.high) whole.at_high = 0;  // they are counted as at_low
+  return whole;
+}
 
-  static Found in_bins(const int64_t* bins, uint32_t prefix, int64_t rank, int digit) {
-    uint32_t bin = 0;
-    while (rank >= bins[bin]) rank -= bins[bin++];
-    return {prefix << (digit == 2 ? 10 : 11) | bin, rank, bins[bin]};
-  }
-
-  Scores scores_;
-  Histogram first_;
-  int64_t count_ = 0;
+struct Neighbours {
+  float below, above;  // the scores of a rank and of the next
 };
+
+/// All scores that take part, NaN refused.
+std::vector<float> gathered(const Scores& scores) {
+  std::vector<float> held;
+  for (int64_t i = 0; i < scores.n; ++i) {
+    if (!scores.takes_part(i)) continue;
+    if (std::isnan(scores.values[i])) fail_nan(scores);
+    held.push_back(scores.values[i]);
+  }
+  return held;
+}
+
+/// The scores of ranks `rank` and `next` (the same, or one more), by partial sorting.
+Neighbours by_partition(std::vector<float> held, int64_t rank, int64_t next) {
+  const auto place = held.begin() + rank;
+  std::nth_element(held.begin(), place, held.end());
+  return {*place, next == rank ? *place : *std::min_element(place + 1, held.end())};
+}
+
+/// The same from one read of the scores, which leaves a few percent of them for the next round.
+Neighbours order_statistics(const Scores& scores, int64_t count, int64_t rank, int64_t next) {
+  if (scores.n < kFewRows) return by_partition(gathered(scores), rank, next);
+  std::vector<float> sample = sample_of(scores);
+  Bracket bracket = likely_bracket(sample, rank, count);
+  while (bracket.low > -kInfinity || bracket.high < kInfinity) {
+    const Split split = split_all(scores, bracket);
+    const int64_t first = split.below + split.at_low;  // rank of the smallest score between
+    const int64_t end = first + std::ssize(split.between);
+    if (rank < split.below) {
+      bracket.low = -kInfinity;
+    } else if (next >= end + split.at_high) {
+      bracket.high = kInfinity;
+    } else if (rank >= first && next < end) {
+      const Scores between{split.between.data(), nullptr, std::ssize(split.between)};
+      return order_statistics(between, between.n, rank - first, next - first);
+    } else {
+      return {split.at_edge(bracket, rank), split.at_edge(bracket, next)};
+    }
+  }
+  return by_partition(gathered(scores), rank, next);
+}
 
 /// Between two order statistics; an infinite one stays what it is.
 double interpolate(double below, double above, double fraction) {
   return fraction > 0 && above != below && !std::isinf(below) ? below + fraction * (above - below) : below;
 }
 
-void quantiles(const float* scores, const uint8_t* mask, int64_t n, const double* levels, double* values,
+void quantiles(const float* values, const uint8_t* mask, int64_t n, const double* levels, double* results,
                int64_t level_count, Stream) {
-  const RadixSelect order({scores, mask, n});
-  check(order.count() >= 1, "select: the quantile of no scores");
-  std::vector<int64_t> ranks;
+  const Scores scores{values, mask, n};
+  const int64_t count = scores.count();
+  check(count >= 1, "select: the quantile of no scores");
   for (int64_t l = 0; l < level_count; ++l) {
     check(levels[l] >= 0 && levels[l] <= 1, "select: quantile level {} lies outside of [0, 1]", levels[l]);
-    const int64_t below =
-        static_cast<int64_t>(std::floor(levels[l] * static_cast<double>(order.count() - 1)));
-    ranks.push_back(below);
-    ranks.push_back(std::min(below + 1, order.count() - 1));
-  }
-  if (ranks.empty()) return;
-  const auto found = order.at(ranks);
-  for (std::size_t l = 0; l < static_cast<std::size_t>(level_count); ++l) {
-    const double position = levels[l] * static_cast<double>(order.count() - 1);
-    values[l] =
-        interpolate(static_cast<double>(score_of(found[2 * l].key)),
-                    static_cast<double>(score_of(found[2 * l + 1].key)), position - std::floor(position));
+    const double position = levels[l] * static_cast<double>(count - 1);
+    const double rank = std::floor(position);
+    const auto [below, above] = order_statistics(scores, count, static_cast<int64_t>(rank),
+                                                 std::min(static_cast<int64_t>(rank) + 1, count - 1));
+    // -0 equals +0 and is given as +0.
+    results[l] =
+        interpolate(static_cast<double>(below + 0.0F), static_cast<double>(above + 0.0F), position - rank);
   }
 }
 
-/// The rows whose key is above `key`, and the first `ties` rows whose key equals it, in ascending order.
-std::vector<int64_t> rows_from_key(const Scores& scores, uint32_t key, int64_t ties) {
-  std::vector<int64_t> rows;
-  for (int64_t i = 0; i < scores.n; ++i) {
-    if (!scores.takes_part(i)) continue;
-    const uint32_t own = key_of(scores.values[i]);
-    if (own > key || (own == key && ties-- > 0)) rows.push_back(i);
-  }
-  return rows;
+TopRows rows_from(const Scores& scores, float low, int64_t most_ties) {
+  const auto rows = HWY_DYNAMIC_DISPATCH(RowsFrom);
+  std::vector<TopRows> parts(static_cast<std::size_t>((scores.n + kChunk - 1) / kChunk));
+  parallel_for(scores.n, kChunk, [&](int64_t begin, int64_t end) {
+    const uint8_t* mask = scores.mask == nullptr ? nullptr : scores.mask + begin;
+    rows(scores.values + begin, mask, end - begin, low, begin, most_ties, parts[begin / kChunk]);
+  });
+  TopRows whole;
+  for (const TopRows& part : parts) whole.add(part);
+  if (whole.has_nan) fail_nan(scores);
+  return whole;
+}
+
+/// A score that about `found` of `count` reach, rather more than fewer.
+float likely_low(const Scores& scores, int64_t found, int64_t count) {
+  if (scores.n < kFewRows) return -kInfinity;
+  std::vector<float> sample = sample_of(scores);
+  const double expected =
+      static_cast<double>(found) * static_cast<double>(sample.size()) / static_cast<double>(count);
+  return sample_rank(sample,
+                     static_cast<double>(sample.size()) - 1 - (expected + 4 * std::sqrt(expected) + 8));
 }
 
 int64_t top_k(const float* scores, const uint8_t* mask, int64_t n, int64_t k, int64_t* indices, float* values,
               Stream) {
   check(k >= 0, "select: the top {} of {} scores", k, n);
   const Scores all{scores, mask, n};
-  const RadixSelect order(all);
-  const int64_t found = std::min(k, order.count());
-  if (found == 0) return 0;
-  const auto last = order.at({order.count() - found}).front();
-  // Of the keys equal to the last one, `rank_in_key` sort below it in ascending order and are not chosen.
-  std::vector<int64_t> rows = rows_from_key(all, last.key, last.equal - last.rank_in_key);
-  std::sort(rows.begin(), rows.end(), [scores](int64_t a, int64_t b) {
-    return scores[a] > scores[b] || (scores[a] == scores[b] && a < b);
-  });
+  const int64_t count = all.count();
+  const int64_t found = std::min(k, count);
+  const float low = found == 0 ? kInfinity : likely_low(all, found, count);
+  TopRows top = rows_from(all, low, found);  // also where found is 0: NaN is refused
+  if (std::ssize(top.above) + std::ssize(top.ties) < found) top = rows_from(all, -kInfinity, found);
+  std::vector<RankedRow>& rows = top.above;
+  const auto missing = std::clamp<int64_t>(found - std::ssize(rows), 0, std::ssize(top.ties));
+  rows.insert(rows.end(), top.ties.begin(), top.ties.begin() + missing);
+  if (std::ssize(rows) > found) {
+    std::nth_element(rows.begin(), rows.begin() + found, rows.end());
+    rows.resize(static_cast<std::size_t>(found));
+  }
+  std::sort(rows.begin(), rows.end());
   for (int64_t i = 0; i < found; ++i) {
-    indices[i] = rows[static_cast<std::size_t>(i)];
-    values[i] = scores[indices[i]];
+    values[i] = rows[static_cast<std::size_t>(i)].score;
+    indices[i] = rows[static_cast<std::size_t>(i)].row;
   }
   return found;
 }
@@ -193,3 +279,4 @@ const Select<float>& select<float>(Device device) {
 }
 
 }  // namespace mt
+#endif

@@ -118,6 +118,30 @@ TEST_P(SelectTest, TopOfAnySize) {
   }
 }
 
+// The cpu brackets a rank by a sample. A sample that misleads costs it another read, and must cost no more.
+TEST_P(SelectTest, ScoresThatMisleadASample) {
+  if (skips_large_case()) return;
+  const std::size_t n = 60000;
+  std::vector<float> ascending(n), few_large(n, 0), two_values(n), steps(n), infinite(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    ascending[i] = static_cast<float>(i);
+    two_values[i] = i < n / 2 ? 1.0F : 2.0F;
+    steps[i] = static_cast<float>(i / 10000);
+    infinite[i] = i % 3 == 0 ? -HUGE_VALF : i % 3 == 1 ? HUGE_VALF : static_cast<float>(i);
+    if (i >= n - 20) few_large[i] = static_cast<float>(i);  // that few are in no sample
+  }
+  std::vector<uint8_t> nearly_all_out(n, 0);
+  for (std::size_t i = 0; i < n; i += 701) nearly_all_out[i] = 1;
+  expect_agreement(ascending, {}, "ascending");
+  expect_agreement(few_large, {}, "twenty large ones");
+  expect_agreement(two_values, {}, "two values");
+  expect_agreement(steps, {}, "steps");
+  expect_agreement(infinite, {}, "two thirds infinite");
+  expect_agreement(std::vector<float>(n, -1), {}, "one value");
+  expect_agreement(ascending, nearly_all_out, "86 rows of 60,000");
+  expect_agreement(infinite, random_mask(n, 4), "two thirds infinite, masked");
+}
+
 // The search keeps the scores that share a rank's first 11 bits (a quarter of a power of two), unless they
 // are more than half, or more than a block has room for; 5,000 scores are two blocks' of alternating 1,024.
 TEST_P(SelectTest, ScoresThatShareTheirFirstBits) {
