@@ -119,22 +119,4 @@ LoadReport load_state_dict(Module& module, const StateDict& weights, const LoadO
   return report;
 }
 
-StateDict strip_prefixes(const StateDict& weights) {
-  constexpr std::string_view kWrappers[] = {"state_dict.", "net.", "module.", "encoder_q.", "resnet."};
-  StateDict inner = weights;
-  for (bool found = true; found;) {
-    found = false;
-    for (const std::string_view wrapper : kWrappers) {
-      StateDict next;
-      for (const auto& [name, tensor] : inner) {
-        if (name.starts_with(wrapper)) next.emplace_back(name.substr(wrapper.size()), tensor);
-      }
-      if (next.empty()) continue;
-      inner = std::move(next);
-      found = true;
-    }
-  }
-  return inner;
-}
-
 }  // namespace mt

@@ -40,10 +40,17 @@ struct LoadReport {
 /// missing.
 LoadReport load_state_dict(Module& module, const StateDict& weights, const LoadOptions& options = {});
 
-/// Takes the wrappers that trainers put around an encoder off the names: "module.", "state_dict.", "net.",
-/// "encoder_q.", "resnet.", in any nesting. Tensors outside of the wrapper (optimizer state, a queue) are
-/// left out.
-StateDict strip_prefixes(const StateDict& weights);
+/// The ResNet among the tensors of a file, by torchvision's names, without what stands before all of them:
+/// "module.", "model.resnet.", "teacher.backbone.", in any nesting; other tensors (optimizer state, a queue)
+/// are left out. A torch.nn.Sequential of its children, as DSMIL saves them ("features.0.weight" is
+/// conv1.weight, "features.7.1.conv2.weight" is layer4.1.conv2.weight), gets its names back. Of two networks
+/// the one is taken that its method evaluates: encoder_q not encoder_k, base_encoder not momentum_encoder,
+/// online not target, teacher not student, and no moving average beside state_dict or model. Without any
+/// ResNet the weights come back as they are. Throws Error when two remain.
+StateDict find_resnet(const StateDict& weights, const std::string& source = "state dict");
+
+/// find_resnet() of a weight file, contiguous.
+StateDict read_resnet_weights(const std::string& path);
 
 /// Reads depth, width, norm and head off the names and shapes. An Error says what does not look like a
 /// torchvision ResNet. layer4_stride cannot be seen in weights: it stays 2.

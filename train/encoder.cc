@@ -8,7 +8,6 @@
 #include "models/weights.h"
 #include "tensor/check.h"
 #include "tensor/io/safetensors.h"
-#include "tensor/io/torch_checkpoint.h"
 #include "tensor/rng.h"
 #include "train/optimizer.h"
 
@@ -66,7 +65,7 @@ Encoder make_encoder(const Config& config) {
   encoder.scaling.swap_red_blue = config.channels == "bgr";
   if (config.weights.empty()) return encoder;
 
-  const StateDict weights = strip_prefixes(read_weights(config.weights));
+  const StateDict weights = read_resnet_weights(config.weights);
   const ResNetConfig found = detect_resnet(weights, config.weights);
   const ResNetConfig& wanted = encoder.network->config();
   check(found.depth == wanted.depth && found.base_width == wanted.base_width && found.norm == wanted.norm,

@@ -143,6 +143,10 @@ class PickleMachine {
       case 'B':  // BINBYTES
         push(Kind::bytes)->text = take(unsigned_number(4));
         return true;
+      case 0x8E:  // BINBYTES8
+      case 0x96:  // BYTEARRAY8
+        push(Kind::bytes)->text = take(unsigned_number(8));
+        return true;
       case 'C':  // SHORT_BINBYTES
         push(Kind::bytes)->text = take(unsigned_number(1));
         return true;
@@ -192,6 +196,12 @@ class PickleMachine {
       case '0':  // POP
         pop();
         return true;
+      case '1':  // POP_MARK
+        pop_to_mark();
+        return true;
+      case '2':  // DUP
+        push(top());
+        return true;
       default:
         return false;
     }
@@ -218,29 +228,38 @@ class PickleMachine {
         return true;
       case 'a': {  // APPEND
         PickleValue* item = pop();
-        top(Kind::list, "list")->items.push_back(item);
+        append(Kind::list, "list", {item});
         return true;
       }
-      case 'e': {  // APPENDS
-        const std::vector<PickleValue*> items = pop_to_mark();
-        append(top(Kind::list, "list"), items);
+      case 'e':  // APPENDS
+        append(Kind::list, "list", pop_to_mark());
         return true;
-      }
       case 's': {  // SETITEM
         PickleValue* value = pop();
         PickleValue* key = pop();
-        append(top(Kind::dict, "dict"), {key, value});
+        append(Kind::dict, "dict", {key, value});
         return true;
       }
       case 'u': {  // SETITEMS
         const std::vector<PickleValue*> items = pop_to_mark();
         check(items.size() % 2 == 0, "pickle: a key without value at byte {}", position_ - 1);
-        append(top(Kind::dict, "dict"), items);
+        append(Kind::dict, "dict", items);
         return true;
       }
       case 'b':  // BUILD: the attributes of an OrderedDict (a state dict's _metadata), which nobody needs
         pop();
-        top(Kind::dict, "dict");
+        append(Kind::dict, "dict", {});
+        return true;
+      case 0x8F:  // EMPTY_SET
+        push(Kind::opaque)->text = "builtins.set";
+        return true;
+      case 0x90:  // ADDITEMS
+        pop_to_mark();
+        top(Kind::opaque, "set");
+        return true;
+      case 0x91:  // FROZENSET
+        pop_to_mark();
+        push(Kind::opaque)->text = "builtins.frozenset";
         return true;
       default:
         return refer(opcode);
@@ -262,14 +281,14 @@ class PickleMachine {
         push_global(module, name);
         return true;
       }
-      case 'R': {  // REDUCE
-        const PickleValue* arguments = top(Kind::tuple, "tuple");
+      case 0x92:  // NEWOBJ_EX: a call with keywords too
         pop();
-        const PickleValue* function = top(Kind::global, "function");
-        pop();
-        push(host_.call(arena_, function->text, *arguments));
+        call();
         return true;
-      }
+      case 'R':   // REDUCE
+      case 0x81:  // NEWOBJ
+        call();
+        return true;
       case 'Q': {  // BINPERSID
         const PickleValue* id = pop();
         push(host_.load_persistent(arena_, *id));
@@ -281,12 +300,21 @@ class PickleMachine {
   }
 
   void push_global(const std::string& module, const std::string& name) {
-    const std::string full = module + "." + name;
-    check(host_.knows(full),
-          "the pickle wants to import {}; only tensors are read and nothing is executed, so the file is "
-          "refused",
-          full);
-    push(Kind::global)->text = full;
+    std::string full = module + "." + name;
+    push(host_.knows(full) ? Kind::global : Kind::opaque)->text = std::move(full);
+  }
+
+  /// What a known function makes of its arguments; a call of anything else is not made.
+  void call() {
+    const PickleValue* arguments = top(Kind::tuple, "tuple");
+    pop();
+    const PickleValue* function = pop();
+    if (function->kind == Kind::opaque) {
+      push(Kind::opaque)->text = function->text;
+      return;
+    }
+    check(function->kind == Kind::global, "pickle: needs a function at byte {}", position_ - 1);
+    push(host_.call(arena_, function->text, *arguments));
   }
 
   void make_tuple(unsigned count) {
@@ -295,8 +323,11 @@ class PickleMachine {
     push(Kind::tuple)->items = std::move(items);
   }
 
-  static void append(PickleValue* container, const std::vector<PickleValue*>& items) {
-    container->items.insert(container->items.end(), items.begin(), items.end());
+  /// To the container on top of the stack; an opaque one keeps nothing.
+  void append(Kind kind, const char* what, const std::vector<PickleValue*>& items) {
+    if (top()->kind == Kind::opaque) return;
+    std::vector<PickleValue*>& all = top(kind, what)->items;
+    all.insert(all.end(), items.begin(), items.end());
   }
 
   std::string_view bytes_;

@@ -1,6 +1,8 @@
 #pragma once
 // Interprets the subset of Python's pickle that torch.save writes. Nothing is imported or executed: names are
-// given to a PickleHost, which knows a short list of them. Opcodes: CPython's Lib/pickletools.py.
+// given to a PickleHost, which knows a short list of them. Any other name, and whatever a pickle would make
+// by calling it, is an opaque value: it has a class name and nothing else. Opcodes: CPython's
+// Lib/pickletools.py.
 
 #include <cstdint>
 #include <deque>
@@ -28,13 +30,15 @@ struct PickleValue {
     dict,
     global,
     storage,
-    tensor
+    tensor,
+    opaque
   };
 
   Kind kind = Kind::none;
   int64_t integer = 0;  // integer, boolean; storage: number of the host's
   double real = 0;      // real
-  std::string text;     // text; bytes; global: "module.name"; big_integer: two's complement, little endian
+  std::string
+      text;  // text; bytes; global, opaque: "module.name"; big_integer: two's complement, little endian
   std::vector<PickleValue*> items;  // tuple, list; dict: key, value, key, value, …
   Tensor tensor;                    // tensor
 };
@@ -59,7 +63,7 @@ class PickleArena {
 class PickleHost {
  public:
   virtual ~PickleHost() = default;
-  /// Whether `name` ("module.name") may be mentioned at all.
+  /// Whether `name` ("module.name") is more than an opaque value.
   virtual bool knows(std::string_view name) const = 0;
   /// The value of calling the known `name`. Throws Error when the arguments are not as expected.
   virtual PickleValue* call(PickleArena& arena, const std::string& name, const PickleValue& arguments) = 0;
@@ -68,7 +72,7 @@ class PickleHost {
 };
 
 /// Interprets one pickle at `position` of `bytes` and moves `position` behind it. Throws Error on a truncated
-/// pickle, an unknown opcode (named with its position), and an import that the host does not know (named).
+/// pickle and on an unknown opcode (named with its position).
 PickleValue* run_pickle(std::string_view bytes, std::size_t& position, PickleHost& host, PickleArena& arena);
 
 }  // namespace mt

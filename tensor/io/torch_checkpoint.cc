@@ -10,6 +10,7 @@
 #include "tensor/io/safetensors.h"
 #include "tensor/io/torch_host.h"
 #include "tensor/io/zip_archive.h"
+#include "tensor/text.h"
 
 namespace mt {
 namespace {
@@ -96,6 +97,9 @@ class Collector {
         return keep(fmt::format("{}", value.real));
       case Kind::text:
         return keep(value.text);
+      case Kind::opaque:
+        checkpoint_.opaque.emplace_back(TorchEntry{keys_, {}}.path(), value.text);
+        return;
       default:
         return;
     }
@@ -227,6 +231,35 @@ TorchCheckpoint read_torch_checkpoint(const std::string& path) {
   return naming(path, [&] { return format == WeightFormat::torch_zip ? read_zip(path) : read_legacy(path); });
 }
 
+namespace {
+
+/// "; passed over: args (argparse.Namespace), …", or nothing.
+std::string passed_over(const TorchCheckpoint& checkpoint) {
+  constexpr std::size_t kShown = 4;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(kShown, checkpoint.opaque.size()); ++i) {
+    const auto& [path, name] = checkpoint.opaque[i];
+    text += fmt::format("{}{} ({})", i == 0 ? "; objects are not read, and nothing is executed: " : ", ",
+                        path.empty() ? "the file itself" : printable(path, 80), printable(name, 80));
+  }
+  if (checkpoint.opaque.size() > kShown)
+    text += fmt::format(" and {} more", checkpoint.opaque.size() - kShown);
+  return text;
+}
+
+}  // namespace
+
+NamedTensors dense_tensors(const NamedTensors& views, const std::string& source) {
+  NamedTensors tensors;
+  for (const auto& [name, view] : views) {
+    // An expanded tensor repeats its storage; as dense weights, that makes sense only to some degree.
+    check(view.bytes() / 64 <= view.storage()->bytes() + 1024, "{}: tensor {} {} expands {} bytes", source,
+          name, view.shape().str(), view.storage()->bytes());
+    tensors.emplace_back(name, dense(view));
+  }
+  return tensors;
+}
+
 NamedTensors state_dict_of(const TorchCheckpoint& checkpoint, const std::string& source) {
   constexpr std::array<std::string_view, 5> kRoots{"state_dict", "model_state_dict", "net", "model", ""};
   for (const std::string_view root : kRoots) {
@@ -234,21 +267,26 @@ NamedTensors state_dict_of(const TorchCheckpoint& checkpoint, const std::string&
     const std::size_t depth = root.empty() ? 1 : 2;
     for (const TorchEntry& entry : checkpoint.tensors) {
       if (entry.keys.size() != depth || (!root.empty() && entry.keys[0] != root)) continue;
-      // An expanded tensor repeats its storage; as dense weights, that makes sense only to some degree.
-      check(entry.tensor.bytes() / 64 <= entry.tensor.storage()->bytes() + 1024,
-            "{}: tensor {} {} expands {} bytes", source, entry.path(), entry.tensor.shape().str(),
-            entry.tensor.storage()->bytes());
-      tensors.emplace_back(entry.keys.back(), dense(entry.tensor));
+      tensors.emplace_back(entry.keys.back(), entry.tensor);
     }
-    if (!tensors.empty()) return tensors;
+    if (!tensors.empty()) return dense_tensors(tensors, source);
   }
-  fail("{}: has no state dict (looked under state_dict, model_state_dict, net, model and at the root)",
-       source);
+  fail("{}: has no state dict (looked under state_dict, model_state_dict, net, model and at the root){}",
+       source, passed_over(checkpoint));
 }
 
 NamedTensors read_weights(const std::string& path) {
   if (format_of(path) == WeightFormat::safetensors) return SafetensorsFile(path).read_all();
   return naming(path, [&] { return state_dict_of(read_torch_checkpoint(path), path); });
+}
+
+NamedTensors read_all_tensors(const std::string& path) {
+  if (format_of(path) == WeightFormat::safetensors) return SafetensorsFile(path).read_all();
+  const TorchCheckpoint checkpoint = read_torch_checkpoint(path);
+  NamedTensors tensors;
+  for (const TorchEntry& entry : checkpoint.tensors) tensors.emplace_back(entry.path(), entry.tensor);
+  check(!tensors.empty(), "{}: holds no tensor{}", path, passed_over(checkpoint));
+  return tensors;
 }
 
 }  // namespace mt

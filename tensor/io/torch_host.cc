@@ -23,10 +23,14 @@ constexpr std::array<StorageType, 10> kStorageTypes{{{"torch.DoubleStorage", DTy
                                                      {"torch.ByteStorage", DType::u8},
                                                      {"torch.BoolStorage", DType::boolean}}};
 
-// What may be called. Everything else that a pickle can name is refused.
-constexpr std::array<std::string_view, 5> kFunctions{
-    "collections.OrderedDict", "torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2",
-    "torch._utils._rebuild_parameter", "torch.Size"};
+// What may be called. Everything else that a pickle can name is opaque.
+constexpr std::array<std::string_view, 7> kFunctions{"collections.OrderedDict",
+                                                     "collections.defaultdict",
+                                                     "torch._utils._rebuild_tensor",
+                                                     "torch._utils._rebuild_tensor_v2",
+                                                     "torch._utils._rebuild_parameter",
+                                                     "torch._utils._rebuild_parameter_with_state",
+                                                     "torch.Size"};
 
 const StorageType* find_storage_type(std::string_view name) {
   const auto* found = std::find_if(kStorageTypes.begin(), kStorageTypes.end(),
@@ -64,7 +68,8 @@ bool TorchHost::knows(std::string_view name) const {
 
 PickleValue* TorchHost::call(PickleArena& arena, const std::string& name, const PickleValue& arguments) {
   if (name == "collections.OrderedDict") return ordered_dict(arena, arguments);
-  if (name == "torch._utils._rebuild_parameter") {
+  if (name == "collections.defaultdict") return arena.make(Kind::dict);  // its argument makes missing values
+  if (name.starts_with("torch._utils._rebuild_parameter")) {
     check(!arguments.items.empty() && arguments.items[0]->kind == Kind::tensor,
           "pickle: a Parameter without tensor");
     return arguments.items[0];
@@ -81,6 +86,7 @@ PickleValue* TorchHost::call(PickleArena& arena, const std::string& name, const 
 // ("storage", type, key, location, elements[, view: (key, offset, elements)])
 PickleValue* TorchHost::load_persistent(PickleArena& arena, const PickleValue& id) {
   const auto is = [&](std::size_t i, Kind kind) { return i < id.items.size() && id.items[i]->kind == kind; };
+  check(!is(1, Kind::opaque), "pickle: {} is no type of storage that is known", id.items[1]->text);
   check(id.kind == Kind::tuple && is(0, Kind::text) && id.items[0]->text == "storage" &&
             is(1, Kind::global) && is(2, Kind::text) && is(4, Kind::integer),
         "pickle: a reference to something other than a storage");

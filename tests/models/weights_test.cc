@@ -141,11 +141,13 @@ TEST(StateDictTest, OtherNumberTypesAreConverted) {
   expect_same_weights(network, ResNet(small_config(), 2));
 }
 
-TEST(StripPrefixesTest, WrappersOfTrainersAreTakenOff) {
+TEST(FindResnetTest, WhateverStandsBeforeAllNamesIsTakenOff) {
   const StateDict plain = state_dict(ResNet(small_config(), 1));
   const std::vector<std::string> names = names_of(plain);
-  for (const std::string prefix : {"", "module.", "resnet.", "net.", "module.encoder_q.", "module.resnet.",
-                                   "net.resnet.", "state_dict.module.encoder_q."}) {
+  for (const std::string prefix :
+       {"", "module.", "resnet.", "net.", "module.encoder_q.", "module.resnet.", "net.resnet.",
+        "state_dict.module.encoder_q.", "model.", "model.resnet.", "backbone.", "encoder.", "module.encoder.",
+        "module.base_encoder.", "_orig_mod.", "module._orig_mod.", "teacher.backbone.", "a.b.c.d."}) {
     StateDict wrapped = prefixed(plain, prefix);
     if (!prefix.empty()) {  // beside the encoder: optimizer state, a queue
       wrapped.emplace_back("optimizer.state.0.momentum_buffer", Tensor::of(std::vector<float>{1}, {1}));
@@ -154,8 +156,55 @@ TEST(StripPrefixesTest, WrappersOfTrainersAreTakenOff) {
                              Tensor::of(std::vector<int64_t>{7}, {1}));
       }
     }
-    EXPECT_EQ(names_of(strip_prefixes(wrapped)), names) << prefix;
+    EXPECT_EQ(names_of(find_resnet(wrapped)), names) << prefix;
   }
+}
+
+TEST(FindResnetTest, NumberedChildrenGetTheirNamesBack) {
+  ResNetConfig config = small_config();
+  config.norm = NormKind::batch;
+  config.head = HeadKind::none;
+  const ResNet network(config, 1);
+  const std::vector<std::pair<std::string, std::string>> children{{"conv1.", "0."},  {"bn1.", "1."},
+                                                                  {"layer1.", "4."}, {"layer2.", "5."},
+                                                                  {"layer3.", "6."}, {"layer4.", "7."}};
+  StateDict numbered;  // as DSMIL's SimCLR saves it, with its projection beside
+  for (const auto& [name, tensor] : state_dict(network)) {
+    for (const auto& [child, number] : children) {
+      if (name.starts_with(child))
+        numbered.emplace_back("features." + number + name.substr(child.size()), tensor);
+    }
+  }
+  numbered.emplace_back("l1.weight", Tensor::of(std::vector<float>(4), {2, 2}));
+  const StateDict found = find_resnet(numbered);
+  EXPECT_EQ(names_of(found), names_of(state_dict(network)));
+  ResNet other(config, 2);
+  load_state_dict(other, found);
+  expect_same_weights(network, other);
+}
+
+TEST(FindResnetTest, OfTwoNetworksTheOneThatIsEvaluatedIsTaken) {
+  const StateDict good = state_dict(ResNet(small_config(), 1));
+  const StateDict other = state_dict(ResNet(small_config(), 2));
+  const auto both = [&](const std::string& a, const std::string& b) {
+    StateDict weights = prefixed(other, b);
+    for (auto& entry : prefixed(good, a)) weights.push_back(entry);
+    return find_resnet(weights, "two.pth");
+  };
+  for (const auto& [first, second] : std::vector<std::pair<std::string, std::string>>{
+           {"module.encoder_q.", "module.encoder_k."},
+           {"state_dict.module.base_encoder.", "state_dict.module.momentum_encoder."},
+           {"teacher.backbone.", "student.module.backbone."},
+           {"online.", "target."},
+           {"state_dict.module.", "state_dict_ema.module."},
+           {"model.", "best.model."}}) {
+    const StateDict found = both(first, second);
+    EXPECT_EQ(names_of(found), names_of(good));
+    EXPECT_EQ(testing::doubles_of(found[0].second), testing::doubles_of(good[0].second)) << first;
+  }
+  EXPECT_EQ(error_of([&] { both("left.", "right."); }),
+            "two.pth: holds 2 networks, below \"right.\", \"left.\"; save the one that is meant in a file of "
+            "its own");
 }
 
 std::string golden_path(const std::string& name) {
@@ -165,7 +214,7 @@ std::string golden_path(const std::string& name) {
 TEST(WeightFilesTest, TorchFilesOfEveryLayoutGiveTheSameNetwork) {
   for (const char* name : {"r18in_narrow_zip.pth", "r18in_narrow_legacy.pth", "r18in_narrow_trainer.pth"}) {
     SCOPED_TRACE(name);
-    const StateDict weights = strip_prefixes(read_weights(golden_path(name)));
+    const StateDict weights = read_resnet_weights(golden_path(name));
     const ResNetConfig config = detect_resnet(weights, name);
     ResNetConfig want;
     want.base_width = 16;
@@ -187,7 +236,7 @@ TEST(WeightFilesTest, WrappersOfPretrainersAreTakenOff) {
   std::vector<std::string> first = names_of(state_dict(ResNet(ResNetConfig{})));
   first.resize(8);
   for (const char* name : {"layout_moco_zip.pth", "layout_simclr_legacy.pth"}) {
-    EXPECT_EQ(names_of(strip_prefixes(read_weights(golden_path(name)))), first) << name;
+    EXPECT_EQ(names_of(read_resnet_weights(golden_path(name))), first) << name;
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 
 #include "tensor/io/dense.h"
 #include "tensor/io/input_file.h"
@@ -150,17 +151,22 @@ std::string error_of_pickle(const std::string& pickle) {
   return text.starts_with(path + ": ") ? text.substr(path.size() + 2) : text;
 }
 
-TEST(TorchCheckpointTest, ImportsAreRefusedAndNamed) {
+TEST(TorchCheckpointTest, ImportsAreNotMadeAndAreNamedWhereNothingElseIsThere) {
+  const TemporaryFolder folder;
+  const std::string touched = folder / "touched";
+  const std::string command = "touch " + touched;
   EXPECT_EQ(error_of_pickle("\x80\x02"
-                            "cos\nsystem\nX\x04\x00\x00\x00true\x85R."),
-            "the pickle wants to import os.system; only tensors are read and nothing is executed, so the "
-            "file is refused");
+                            "cos\nsystem\nU" +
+                            std::string(1, static_cast<char>(command.size())) + command + "\x85R."),
+            "has no state dict (looked under state_dict, model_state_dict, net, model and at the root); "
+            "objects are not read, and nothing is executed: the file itself (os.system)");
+  EXPECT_FALSE(std::filesystem::exists(touched));
   using std::string_literals::operator""s;
   EXPECT_EQ(error_of_pickle("\x80\x04\x8c\x08"
                             "builtins\x8c\x04"
                             "eval\x93."s),
-            "the pickle wants to import builtins.eval; only tensors are read and nothing is executed, so the "
-            "file is refused");
+            "has no state dict (looked under state_dict, model_state_dict, net, model and at the root); "
+            "objects are not read, and nothing is executed: the file itself (builtins.eval)");
   // The names that are known cannot be combined into anything else.
   EXPECT_EQ(error_of_pickle("\x80\x02"
                             "ctorch\nFloatStorage\n)R."s),
@@ -170,6 +176,32 @@ TEST(TorchCheckpointTest, ImportsAreRefusedAndNamed) {
                             "ctorch._utils\n_rebuild_tensor_v3\n."s)
                 .find("_rebuild_tensor_v3"),
             std::string::npos);
+}
+
+/// What trainers save beside their weights: Namespace, numpy numbers and arrays, sets, paths, counters.
+TEST(TorchCheckpointTest, ObjectsBesideTheTensorsArePassedOver) {
+  for (const char* protocol : {"p2", "p4", "p5"}) {
+    SCOPED_TRACE(protocol);
+    const std::string path = golden(std::string("objects_beside_") + protocol + ".pth");
+    const NamedTensors weights = read_weights(path);
+    ASSERT_EQ(weights.size(), 1U);
+    EXPECT_EQ(weights[0].first, "fc.weight");
+    EXPECT_EQ(weights[0].second.shape(), Shape({2, 3}));
+    EXPECT_EQ(weights[0].second.data<float>()[5], 5);
+    EXPECT_EQ(read_all_tensors(path)[0].first, "state_dict.fc.weight");
+    const TorchCheckpoint checkpoint = read_torch_checkpoint(path);
+    const auto has = [&](const std::string& name, const std::string& type) {
+      return std::find(checkpoint.opaque.begin(), checkpoint.opaque.end(), std::pair(name, type)) !=
+             checkpoint.opaque.end();
+    };
+    EXPECT_TRUE(has("args", "argparse.Namespace"));
+    EXPECT_TRUE(has("path", "pathlib.PurePosixPath"));
+    for (const char* name : {"best_acc", "array", "set", "frozen", "counter", "complex", "range", "dtype"}) {
+      EXPECT_TRUE(std::any_of(checkpoint.opaque.begin(), checkpoint.opaque.end(), [&](const auto& entry) {
+        return entry.first == name;
+      })) << name;
+    }
+  }
 }
 
 TEST(TorchCheckpointTest, HostilePicklesAreErrors) {
