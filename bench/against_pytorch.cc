@@ -14,12 +14,12 @@
 #include <string>
 
 #include "autograd/arithmetic.h"
+#include "autograd/optimizers.h"
 #include "models/losses.h"
 #include "models/resnet.h"
 #include "models/weights.h"
 #include "tensor/io/npz.h"
-#include "train/optimizer.h"
-#include "train/wait_policy.h"
+#include "train/cli/wait_policy.h"
 
 namespace mt {
 namespace {
@@ -96,7 +96,7 @@ template <typename Model>
 struct Trained {
   Model model;
   ParameterArena arena;
-  train::ArenaOptimizer optimizer;
+  ArenaOptimizer optimizer;
 
   template <typename Config, typename MakeOptimizer>
   Trained(const Config& config, const NpzFile& fixture, const MakeOptimizer& make)
@@ -113,7 +113,7 @@ struct Trained {
 Repetition training(const NpzFile& fixture) {
   const auto trained = std::make_shared<Trained<ResNet>>(
       ResNetConfig{}, fixture,
-      [](const ParameterArena& arena) { return train::ArenaOptimizer::sgd(arena, 0, 1e-4); });
+      [](const ParameterArena& arena) { return ArenaOptimizer::sgd(arena, 0, 1e-4); });
   const Variable images = images_of(fixture);  // all first views, then all second views
   ContrastiveBatch batch;
   batch.images = images.dim(0) / 2;
@@ -129,8 +129,7 @@ Repetition training(const NpzFile& fixture) {
 
 Repetition mil(const NpzFile& fixture) {
   const auto trained = std::make_shared<Trained<DsmilModel>>(
-      DsmilConfig{}, fixture,
-      [](const ParameterArena& arena) { return train::ArenaOptimizer::adam(arena, 1e-4); });
+      DsmilConfig{}, fixture, [](const ParameterArena& arena) { return ArenaOptimizer::adam(arena, 1e-4); });
   const Variable positive(fixture["positive"]);
   const Variable negative(fixture["negative"]);
   const Repetition step = [trained, positive, negative] {

@@ -7,10 +7,10 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "autograd/optimizers.h"
 #include "bench/peak_memory.h"
 #include "models/losses.h"
 #include "tensor/rng.h"
-#include "train/optimizer.h"
 
 namespace {
 
@@ -27,7 +27,7 @@ Variable random_bag(int64_t instances, uint64_t item) {
 double train_pair(int64_t positive_instances, int64_t negative_instances) {
   const DsmilModel model(DsmilConfig{});
   const ParameterArena arena(model.parameters());
-  mt::train::ArenaOptimizer optimizer = mt::train::ArenaOptimizer::adam(arena, 1e-4);
+  ArenaOptimizer optimizer = ArenaOptimizer::adam(arena, 1e-4);
   const Variable positive = random_bag(positive_instances, 0);
   const Variable negative = random_bag(negative_instances, 1);
   double loss = 0;

@@ -5,7 +5,7 @@
 
 #include "autograd/arena.h"
 #include "autograd/ops.h"
-#include "kernels/optimizer/optimizer.h"
+#include "autograd/optimizers.h"
 #include "models/losses.h"
 #include "models/mil.h"
 #include "tensor/rng.h"
@@ -43,21 +43,14 @@ int main() {
   DsmilConfig config;
   config.feature_width = 32;
   const DsmilModel model(config, /*seed=*/1);
-  const ParameterArena arena(model.parameters());  // all weights in one block: an optimizer is one call
-  const Tensor velocity = arena.make_state();
-  SgdRule sgd;
-  sgd.learning_rate = 0.02;
-  sgd.momentum = 0.9;
+  const ParameterArena arena(model.parameters());  // all weights in one block: an update is one kernel call
+  auto optimizer = ArenaOptimizer::sgd(arena, /*momentum=*/0.9, /*weight_decay=*/0);
   for (int64_t step = 1; step <= 30; ++step) {
     const Variable positive = make_bag(40, true, static_cast<uint64_t>(2 * step));
     const Variable negative = make_bag(40, false, static_cast<uint64_t>(2 * step + 1));
     const MilLoss loss = pair_loss(model.forward(positive), model.forward(negative), MilLossWeights{});
-    arena.zero_grad();
     backward(loss.total);
-    optimizer<float>(Device::cpu)
-        .sgd(arena.values().data<float>(), arena.grads().data<float>(), velocity.data<float>(), arena.size(),
-             step, 1, sgd, nullptr);
-    arena.values_changed("sgd step");
+    optimizer.step(/*learning_rate=*/0.02);  // and the gradients are 0 again
     if (step == 1 || step % 10 == 0)
       std::printf("step %2ld: loss %.4f\n", static_cast<long>(step), loss.total.item());
   }

@@ -19,6 +19,10 @@ MAY_USE = {  # folder -> folders whose headers it may include
     "models": {"tensor", "kernels", "autograd", "models"},
     "train": {"tensor", "wsi", "kernels", "autograd", "models", "train"},
 }
+ROOMS = {  # folder -> its rooms, lowest floor first: a room may include those of the floors below it, and itself.
+    # Files of the folder itself stand above all rooms (the programs of train/).
+    "train": [("settings", "figures", "feature_files"), ("cli",), ("data",), ("run",), ("method",), ("report",)],
+}
 # The device layer wraps what nobody else may say.
 DEVICE_LAYER = ("kernels/device/", "kernels/simt/")
 FORBIDDEN = [
@@ -151,6 +155,44 @@ def upward_includes(root):
                     yield f"{name}:{number}: includes tests/; only tests may"
 
 
+def floor_of(room, floors):
+    return next((number for number, rooms in enumerate(floors) if room in rooms), None)
+
+
+def room_of(path_parts, floors):
+    """(room, floor) of a file by its path below the folder; a file of the folder itself is in the room ""."""
+    if len(path_parts) == 1:
+        return "", len(floors)
+    return path_parts[0], floor_of(path_parts[0], floors)
+
+
+def includes_between_rooms(root, folder):
+    """(file, line, room, floor, included room, its floor) of each include from one room of `folder` into another."""
+    floors = ROOMS[folder]
+    for path in sorted((root / folder).rglob("*")):
+        if path.suffix not in (".h", ".cc", ".cu", ".cuh"):
+            continue
+        room, floor = room_of(path.relative_to(root / folder).parts, floors)
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            match = re.match(rf'\s*#\s*include\s+"{folder}/([^"]+)"', line)
+            if not match:
+                continue
+            target, target_floor = room_of(match.group(1).split("/"), floors)
+            if target != room:
+                yield path.relative_to(root).as_posix(), number, room, floor, target, target_floor
+
+
+def rooms(root):
+    """Rooms that no list names, and includes that do not go down."""
+    for folder, floors in ROOMS.items():
+        for path in sorted((root / folder).glob("*/")):
+            if path.is_dir() and floor_of(path.name, floors) is None and any(path.rglob("*.cc")):
+                yield f"{folder}/{path.name}:1: a room without a floor: name it in ROOMS of scripts/lint_dialect.py"
+        for name, number, room, floor, target, target_floor in includes_between_rooms(root, folder):
+            if floor is not None and (target_floor is None or target_floor >= floor):
+                yield f"{name}:{number}: includes {folder}/{target}, which does not lie below {folder}/{room}"
+
+
 def listed(text, name):
     """(line, word) of a list in meson.build."""
     match = re.search(rf"^{name} = \[(.*?)\]", text, re.S | re.M)
@@ -181,7 +223,7 @@ def missing_files(root):
 
 
 def problems(root=ROOT):
-    return [*dialect(root), *upward_includes(root), *missing_files(root)]
+    return [*dialect(root), *upward_includes(root), *rooms(root), *missing_files(root)]
 
 
 # ---- Self-test: each faulty file must be named with its line, each repaired twin must pass ---------------------------
@@ -217,6 +259,10 @@ FAULTS = [  # (file, text with its fault, line of the fault, a word of the messa
     ("kernels/op/op_cpu.cc", "int a;\n__global__ void k() {}\n", 2, "in .cu files"),
     ("tensor/a.h", '#pragma once\n#include "kernels/op/op.h"\n', 2, "does not lie below"),
     ("wsi/a.cc", '#include "train/x.h"\n', 1, "does not lie below"),
+    ("train/data/a.cc", '#include "train/settings/a.h"\n#include "train/run/x.h"\n', 2, "does not lie below train/data"),
+    ("train/figures/a.h", '#include "train/settings/x.h"\n', 1, "does not lie below train/figures"),
+    ("train/report/a.h", '#include "train/predict.h"\n', 1, "does not lie below train/report"),
+    ("train/attic/a.cc", "", 1, "without a floor"),
     ("kernels/op/op_cpu.cc", '#include "tests/harness/kernel_test.h"\n', 1, "only tests may"),
     ("kernels/op/op_ref.cc", None, 1, "op_ref.cc is missing"),
     ("kernels/op/op.cu", None, 1, "op.cu is missing"),
@@ -227,7 +273,8 @@ FAULTS = [  # (file, text with its fault, line of the fault, a word of the messa
 def self_test():
     def tree(root, change=None):
         files = {f"kernels/op/{f.format(op='op')}": "" for f in SET}
-        files |= {"kernels/op/op.cu": KERNEL, "kernels/meson.build": "operations = ['op']\n"}
+        files |= {"kernels/op/op.cu": KERNEL, "kernels/meson.build": "operations = ['op']\n",
+                  "train/a.cc": '#include "train/report/a.h"\n', "train/report/b.cc": '#include "train/figures/a.h"\n#include "train/report/b.h"\n'}
         if change:
             files[change[0]] = change[1]
         for name, text in files.items():
@@ -246,6 +293,8 @@ def self_test():
         with tempfile.TemporaryDirectory() as folder:
             found = tree(Path(folder), (name, text))
             where = name if text is not None else "kernels/meson.build"
+            if "without a floor" in word:
+                where = str(Path(name).parent)
             if not any(f.startswith(f"{where}:{line}: ") and word in f for f in found):
                 print(f"self-test: {where}:{line} ({word}) was not found; found: {found}")
                 wrong += 1

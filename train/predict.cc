@@ -9,12 +9,12 @@
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/parallel.h"
-#include "train/features.h"
-#include "train/interrupt.h"
-#include "train/predictor.h"
-#include "train/program.h"
-#include "train/version.h"
-#include "train/wait_policy.h"
+#include "train/cli/interrupt.h"
+#include "train/cli/program.h"
+#include "train/cli/version.h"
+#include "train/cli/wait_policy.h"
+#include "train/feature_files/feature_files.h"
+#include "train/method/predictor.h"
 #include "wsi/png.h"
 
 namespace mt::train {

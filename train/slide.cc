@@ -5,8 +5,8 @@
 #include <CLI/CLI.hpp>
 
 #include "tensor/check.h"
-#include "train/program.h"
-#include "train/slide_commands/command.h"
+#include "train/cli/program.h"
+#include "train/cli/slide_commands/command.h"
 #include "wsi/slide.h"
 
 namespace mt::train {

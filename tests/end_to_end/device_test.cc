@@ -23,7 +23,7 @@
 #include "tensor/rng.h"
 #include "tensor/sanitizers.h"
 #include "tests/end_to_end/programs.h"
-#include "train/stages/stages.h"
+#include "train/method/stages/stages.h"
 
 namespace mt::end_to_end {
 namespace {

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/end_to_end/programs.h"
-#include "train/features.h"
+#include "train/feature_files/feature_files.h"
 #include "wsi/png.h"
 #include "wsi/slide.h"
 

@@ -13,7 +13,7 @@
 #include "tensor/io/safetensors.h"
 #include "tensor/rng.h"
 #include "tests/end_to_end/programs.h"
-#include "train/features.h"
+#include "train/feature_files/feature_files.h"
 #include "wsi/annotation.h"
 #include "wsi/phantom/dataset.h"
 

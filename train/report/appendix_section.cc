@@ -4,9 +4,9 @@
 #include <map>
 #include <type_traits>
 
-#include "train/progress.h"
+#include "train/cli/progress.h"
+#include "train/cli/version.h"
 #include "train/report/sections.h"
-#include "train/version.h"
 
 namespace mt::train {
 namespace {

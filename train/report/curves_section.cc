@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 
-#include "train/metrics.h"
+#include "train/figures/metrics.h"
 #include "train/report/sections.h"
 
 namespace mt::train {

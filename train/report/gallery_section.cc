@@ -4,8 +4,8 @@
 #include <set>
 
 #include "tensor/check.h"
+#include "train/method/rounds.h"
 #include "train/report/sections.h"
-#include "train/rounds.h"
 #include "wsi/resample.h"
 
 namespace mt::train {

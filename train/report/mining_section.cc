@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "train/method/rounds.h"
 #include "train/report/sections.h"
-#include "train/rounds.h"
 
 namespace mt::train {
 namespace {

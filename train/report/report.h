@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <string>
 
-#include "train/context.h"
-#include "train/result.h"
+#include "train/run/context.h"
+#include "train/run/result.h"
 
 namespace mt::train {
 

@@ -5,10 +5,10 @@
 #include <map>
 
 #include "tensor/check.h"
-#include "train/metrics.h"
+#include "train/figures/metrics.h"
+#include "train/method/rounds.h"
+#include "train/method/stages/stages.h"
 #include "train/report/sections.h"
-#include "train/rounds.h"
-#include "train/stages/stages.h"
 #include "wsi/annotation.h"
 #include "wsi/heatmap.h"
 

@@ -5,8 +5,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "train/method/rounds.h"
 #include "train/report/sections.h"
-#include "train/rounds.h"
 
 namespace mt::train {
 namespace {

@@ -6,7 +6,7 @@
 #include "tensor/io/csv.h"
 #include "tensor/io/sha256.h"
 #include "tensor/parallel.h"
-#include "train/bags.h"
+#include "train/data/bags.h"
 
 namespace mt::train {
 namespace {

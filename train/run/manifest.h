@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "train/config.h"
-#include "train/datasets/dataset.h"
+#include "train/data/datasets/dataset.h"
 #include "train/run/fingerprint.h"
+#include "train/settings/config.h"
 
 namespace mt::train {
 

@@ -1,0 +1,139 @@
+#include "train/feature_files/feature_files.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "tensor/io/dense.h"
+#include "tensor/io/input_file.h"
+#include "tensor/rng.h"
+#include "tests/harness/error_of.h"
+#include "tests/harness/temporary_folder.h"
+
+namespace mt::train {
+namespace {
+
+SlideFeatures example(int64_t patches = 5, int64_t width = 4) {
+  SlideFeatures slide;
+  slide.features = Tensor::empty(Shape({patches, width}));
+  slide.coords = Tensor::empty(Shape({patches, 2}), DType::i64);
+  Tensor scores = Tensor::empty(Shape({patches}));
+  RandomStream random(2, Purpose::test);
+  for (float& value : slide.features.span<float>()) value = random.normal();
+  for (int64_t& value : slide.coords.span<int64_t>()) value = static_cast<int64_t>(random.below(100000));
+  for (float& value : scores.span<float>()) value = random.uniform();
+  slide.instances = {{"instance_scores", scores}};
+  slide.attributes = {.name = "slide ä",
+                      .patch_size = 224,
+                      .patch_size_level0 = 460,
+                      .level0_magnification = 40,
+                      .target_magnification = 19.5,
+                      .overlap = 0,
+                      .level0_width = 97792,
+                      .level0_height = 221184};
+  return slide;
+}
+
+void expect_equal(const Tensor& actual, const Tensor& expected) {
+  ASSERT_EQ(actual.shape(), expected.shape());
+  ASSERT_EQ(actual.dtype(), expected.dtype());
+  EXPECT_EQ(std::memcmp(dense(actual).raw(), expected.raw(), expected.bytes()), 0);
+}
+
+void expect_equal(const SlideFeatures& actual, const SlideFeatures& expected) {
+  expect_equal(actual.features, expected.features);
+  expect_equal(actual.coords, expected.coords);
+  ASSERT_EQ(actual.instances.size(), expected.instances.size());
+  for (std::size_t i = 0; i < expected.instances.size(); ++i) {
+    EXPECT_EQ(actual.instances[i].first, expected.instances[i].first);
+    expect_equal(actual.instances[i].second, expected.instances[i].second);
+  }
+  EXPECT_EQ(actual.attributes.name, expected.attributes.name);
+  EXPECT_EQ(actual.attributes.patch_size, expected.attributes.patch_size);
+  EXPECT_EQ(actual.attributes.patch_size_level0, expected.attributes.patch_size_level0);
+  EXPECT_EQ(actual.attributes.level0_magnification, expected.attributes.level0_magnification);
+  EXPECT_EQ(actual.attributes.target_magnification, expected.attributes.target_magnification);
+  EXPECT_EQ(actual.attributes.overlap, expected.attributes.overlap);
+  EXPECT_EQ(actual.attributes.level0_width, expected.attributes.level0_width);
+  EXPECT_EQ(actual.attributes.level0_height, expected.attributes.level0_height);
+}
+
+TEST(FeaturesTest, RoundTripThroughHdf5) {
+  const TemporaryFolder folder;
+  for (const int64_t patches : {5, 0, 1, 2500}) {
+    SCOPED_TRACE(patches);
+    const SlideFeatures slide = example(patches);
+    write_features(folder / "a.h5", slide);
+    expect_equal(read_features(folder / "a.h5"), slide);
+    expect_equal(read_own_features(folder / "a.h5"), slide);
+  }
+}
+
+TEST(FeaturesTest, EqualContentGivesEqualBytes) {
+  const TemporaryFolder folder;
+  write_features(folder / "a.h5", example());
+  write_features(folder / "b.h5", example());
+  EXPECT_EQ(read_file(folder / "a.h5"), read_file(folder / "b.h5"));
+}
+
+// feature_files/ was written by h5py and torch 1.13 (see its README).
+TEST(FeaturesTest, ReadsFilesOfOtherPrograms) {
+  const std::string files = MT_GOLDEN_DIR "/feature_files/";
+  for (const char* name : {"trident.h5", "clam.h5", "tensor.pt", "dict.pt", "dsmil.csv"}) {
+    SCOPED_TRACE(name);
+    const SlideFeatures slide = read_features(files + name);
+    ASSERT_EQ(slide.features.shape(), Shape({3, 4}));
+    for (int64_t i = 0; i < 12; ++i) {
+      EXPECT_EQ(dense(slide.features).data<float>()[i], static_cast<float>(i) / 8) << i;
+    }
+    const bool has_coords = std::strcmp(name, "tensor.pt") != 0 && std::strcmp(name, "dsmil.csv") != 0;
+    ASSERT_EQ(slide.coords.defined(), has_coords);
+    if (!has_coords) continue;
+    for (int64_t i = 0; i < 6; ++i) EXPECT_EQ(dense(slide.coords).data<int64_t>()[i], 512 * i) << i;
+  }
+  const FeatureAttributes attributes = read_features(files + "trident.h5").attributes;
+  EXPECT_EQ(attributes.name, "slide_1");
+  EXPECT_EQ(attributes.patch_size_level0, 512);
+  EXPECT_EQ(attributes.target_magnification, 20.0);
+}
+
+TEST(FeaturesTest, MistakesAreNamed) {
+  const TemporaryFolder folder;
+  const auto error = [&](const std::string& path) {
+    const std::string text = error_of([&] { read_features(path); });
+    return text.starts_with(path + ": ") ? text.substr(path.size() + 2) : text;
+  };
+  EXPECT_EQ(error(folder / "missing.h5"), "cannot be opened (No such file or directory)");
+  EXPECT_EQ(error(folder.put("a.h5", "no HDF5 at all")), "the HDF5 structure is missing or damaged");
+  EXPECT_EQ(error(folder.put("a.npy", "x")), "feature files end in .h5, .hdf5, .pt, .pth or .csv");
+  EXPECT_EQ(error(folder.put("a.csv", "0,1\n1,2\n3\n")),
+            "line 3: column 1 is no number, or the line has not 2 columns");
+  EXPECT_EQ(error(folder.put("b.csv", "0,1\n1,nan\n")), "the features of patch 0 have a NaN or infinity");
+  SlideFeatures slide = example();
+  slide.features.data<float>()[9] = NAN;
+  write_features(folder / "nan.h5", slide);
+  EXPECT_EQ(error(folder / "nan.h5"), "the features of patch 2 have a NaN or infinity");
+  slide.coords = Tensor::empty(Shape({4, 2}), DType::i64);
+  EXPECT_THROW(write_features(folder / "b.h5", slide), Error);
+}
+
+TEST(FeaturesTest, DamagedHdf5CostsThatFileOnly) {
+  const TemporaryFolder folder;
+  write_features(folder / "a.h5", example());
+  const std::string content = read_file(folder / "a.h5");
+  RandomStream random(3, Purpose::test);
+  for (int trial = 0; trial < 60; ++trial) {
+    std::string damaged = content;
+    for (int flip = 0; flip < 4; ++flip) {
+      damaged[random.below(damaged.size())] ^= static_cast<char>(1 + random.below(255));
+    }
+    if (trial % 3 == 0) damaged.resize(random.below(damaged.size()));
+    const std::string path = folder.put("damaged.h5", damaged);
+    ASSERT_TRUE(survives([&] { read_features(path); })) << trial;
+  }
+  expect_equal(read_features(folder / "a.h5"), example());
+}
+
+}  // namespace
+}  // namespace mt::train

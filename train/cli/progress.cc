@@ -1,0 +1,88 @@
+#include "train/cli/progress.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+namespace mt::train {
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point then) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - then).count();
+}
+
+std::string bar(double share) {
+  constexpr int kCells = 24;
+  const int full = std::clamp(static_cast<int>(share * kCells), 0, kCells);
+  std::string text;
+  for (int i = 0; i < kCells; ++i) text += i < full ? "━" : "─";
+  return text;
+}
+
+}  // namespace
+
+std::string duration_text(double seconds) {
+  const auto whole = static_cast<int64_t>(std::max(seconds, 0.0) + 0.5);
+  if (whole >= 3600) return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
+  if (whole >= 60) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
+  return fmt::format("{} s", whole);
+}
+
+Progress::Progress(std::string label, int64_t total, std::string unit)
+    : label_(std::move(label)),
+      total_(total),
+      unit_(std::move(unit)),
+      terminal_(isatty(STDOUT_FILENO) != 0),
+      begin_(std::chrono::steady_clock::now()),
+      drawn_(begin_ - std::chrono::seconds(1)) {}
+
+Progress::~Progress() {
+  finish();
+}
+
+void Progress::start_at(int64_t done) {
+  done_ = start_ = done;
+}
+
+void Progress::advance(int64_t count) {
+  done_ += count;
+  if (terminal_) {
+    if (seconds_since(drawn_) >= 0.1) draw(false);
+  } else if (total_ > 0 && seconds_since(drawn_) >= 5 && done_ * 10 / total_ != printed_tenth_) {
+    draw(false);
+  }
+}
+
+void Progress::finish() {
+  if (finished_) return;
+  finished_ = true;
+  draw(true);
+}
+
+void Progress::draw(bool last) {
+  drawn_ = std::chrono::steady_clock::now();
+  printed_tenth_ = total_ > 0 ? done_ * 10 / total_ : 0;
+  const double seconds = seconds_since(begin_);
+  const double rate = seconds > 0 ? static_cast<double>(done_ - start_) / seconds : 0;
+  std::string text = fmt::format("  {:<24} ", label_);
+  if (terminal_ && !last)
+    text += bar(total_ > 0 ? static_cast<double>(done_) / static_cast<double>(total_) : 1) + " ";
+  text += fmt::format("{}/{} {}", done_, total_, unit_);
+  if (rate > 0) text += fmt::format("  {:.{}f}/s", rate, rate < 10 ? 1 : 0);
+  if (last) {
+    text += "  " + duration_text(seconds);
+  } else if (rate > 0) {
+    text += "  " + duration_text(static_cast<double>(total_ - done_) / rate) + " left";
+  }
+  if (!note_.empty()) text += "  " + note_;
+  if (terminal_) {
+    std::printf("\r\033[K%s%s", text.c_str(), last ? "\n" : "");
+  } else {
+    std::printf("%s\n", text.c_str());
+  }
+  std::fflush(stdout);
+}
+
+}  // namespace mt::train

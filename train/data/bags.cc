@@ -1,0 +1,130 @@
+#include "train/data/bags.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "autograd/arithmetic.h"
+#include "tensor/check.h"
+#include "tensor/parallel.h"
+#include "train/feature_files/feature_files.h"
+
+namespace mt::train {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Empty when there is none.
+fs::path feature_file_in(const fs::path& folder, const std::string& id) {
+  for (const char* ending : {".h5", ".hdf5", ".pt", ".pth", ".csv"}) {
+    const fs::path path = folder / (id + ending);
+    if (fs::exists(path)) return path;
+  }
+  return {};
+}
+
+}  // namespace
+
+fs::path feature_file(const fs::path& folder, const std::string& id) {
+  if (const fs::path path = feature_file_in(folder, id); !path.empty()) return path;
+  std::error_code error;
+  fs::path found;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (!entry.is_directory(error)) continue;
+    const fs::path path = feature_file_in(entry.path(), id);
+    if (path.empty()) continue;
+    check(found.empty(), "{}: two files have features of slide {}: {} and {}", folder.string(), id,
+          std::min(found, path).string(), std::max(found, path).string());
+    found = path;
+  }
+  check(!found.empty(),
+        "{}: no features of slide {} (looked for .h5, .hdf5, .pt, .pth and .csv, here and one folder below)",
+        folder.string(), id);
+  return found;
+}
+
+Bags::Bags(const Dataset& dataset, std::filesystem::path folder, bool own, Device device,
+           std::size_t cache_bytes)
+    : dataset_(dataset), folder_(std::move(folder)), own_(own), device_(device), cache_limit_(cache_bytes) {}
+
+Tensor Bags::load(std::size_t slide) const {
+  const auto path = feature_file(folder_, dataset_.slides[slide].id);
+  Tensor features =
+      (own_ ? read_own_features(path.string()) : read_features(path.string())).features;  // (N,D)
+  check(features.dim(0) > 0, "{}: holds no instance", path.string());
+  if (!centring_.mean.defined()) return features;
+  const int64_t width = features.dim(1);
+  check(width == centring_.mean.dim(0), "{}: features of width {}, expected {}", path.string(), width,
+        centring_.mean.dim(0));
+  float* values = features.data<float>();
+  const float* mean = centring_.mean.data<float>();
+  parallel_for(features.dim(0), 256, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      for (int64_t d = 0; d < width; ++d)
+        values[i * width + d] = (values[i * width + d] - mean[d]) * centring_.factor;
+    }
+  });
+  return features;
+}
+
+Tensor Bags::bag(std::size_t slide) {
+  if (const auto found = cache_.find(slide); found != cache_.end()) return found->second;
+  Tensor features = moved_to(load(slide), device_);
+  if (features.bytes() > cache_limit_) return features;
+  cached_bytes_ += features.bytes();
+  cache_[slide] = features;
+  order_.push_back(slide);
+  while (cached_bytes_ > cache_limit_) {
+    cached_bytes_ -= cache_[order_.front()].bytes();
+    cache_.erase(order_.front());
+    order_.pop_front();
+  }
+  return features;
+}
+
+int64_t Bags::feature_width() {
+  return bag(0).dim(1);
+}
+
+FeatureCentring Bags::centring_of_training_slides() {
+  std::vector<double> sum;
+  double squares = 0;
+  int64_t count = 0;
+  for (std::size_t s = 0; s < dataset_.slides.size(); ++s) {
+    if (dataset_.slides[s].split != Split::train) continue;
+    const Tensor features = moved_to(bag(s), Device::cpu);  // (N,D)
+    const int64_t width = features.dim(1);
+    sum.resize(static_cast<std::size_t>(width));
+    const float* x = features.data<float>();
+    for (int64_t i = 0; i < features.dim(0); ++i) {
+      for (int64_t d = 0; d < width; ++d) {
+        const double value = x[i * width + d];
+        sum[static_cast<std::size_t>(d)] += value;
+        squares += value * value;
+      }
+    }
+    count += features.dim(0);
+  }
+  check(count > 0, "mil: there are no training instances");
+  std::vector<float> mean(sum.size());
+  double mean_square = 0;
+  for (std::size_t d = 0; d < sum.size(); ++d) {
+    mean[d] = static_cast<float>(sum[d] / static_cast<double>(count));
+    mean_square += sum[d] / static_cast<double>(count) * (sum[d] / static_cast<double>(count));
+  }
+  const double variance =
+      (squares / static_cast<double>(count) - mean_square) / static_cast<double>(sum.size());
+  FeatureCentring centring;
+  centring.mean = Tensor::of(mean, {static_cast<int64_t>(mean.size())});
+  centring.factor = static_cast<float>(1.0 / std::sqrt(std::max(variance, 1e-12)));
+  return centring;
+}
+
+void Bags::set_centring(FeatureCentring centring) {
+  centring_ = std::move(centring);
+  cache_.clear();
+  order_.clear();
+  cached_bytes_ = 0;
+}
+
+}  // namespace mt::train

@@ -1,0 +1,57 @@
+#pragma once
+// Bags of features for MIL training, read from one file per slide.
+
+#include <cstdint>
+#include <deque>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "tensor/tensor.h"
+#include "train/data/datasets/dataset.h"
+
+namespace mt::train {
+
+/// Shift and scale of features before MIL: x → (x − mean) · factor, mean per dimension, one factor for all.
+struct FeatureCentring {
+  Tensor mean;  // (D), on the cpu
+  float factor = 1;
+};
+
+/// Gives the bag of each slide, centred when asked. Keeps at most `cache_bytes` of bags in memory, in the
+/// order of use.
+class Bags {
+ public:
+  /// Feature files are `folder`/ID.h5 (also .pt, .csv when foreign). `own`: written by this program, read in
+  /// this process. Bags are given, and kept, on `device`.
+  Bags(const Dataset& dataset, std::filesystem::path folder, bool own, Device device = Device::cpu,
+       std::size_t cache_bytes = std::size_t{1} << 30);
+
+  /// (N,D)
+  Tensor bag(std::size_t slide);
+  int64_t feature_width();
+  /// Mean and one global scale over the training slides' instances, summed in double in the slides' order.
+  FeatureCentring centring_of_training_slides();
+  void set_centring(FeatureCentring centring);
+
+ private:
+  /// On the cpu.
+  Tensor load(std::size_t slide) const;
+
+  const Dataset& dataset_;
+  std::filesystem::path folder_;
+  bool own_;
+  Device device_;
+  std::size_t cache_limit_;
+  std::size_t cached_bytes_ = 0;
+  std::map<std::size_t, Tensor> cache_;
+  std::deque<std::size_t> order_;
+  FeatureCentring centring_;
+};
+
+/// The feature file of a slide in a folder, or in one of the folders in it (DSMIL has one a class); throws
+/// Error naming what was looked for.
+std::filesystem::path feature_file(const std::filesystem::path& folder, const std::string& id);
+
+}  // namespace mt::train

@@ -1,0 +1,129 @@
+#include "train/data/tiles.h"
+
+#include <cmath>
+#include <cstdlib>
+#include <sstream>
+
+#include "tensor/check.h"
+#include "tensor/io/safetensors.h"
+#include "wsi/tiling.h"
+#include "wsi/tissue.h"
+
+namespace mt::train {
+
+PatchScale parse_patch_scale(const std::string& text) {
+  PatchScale scale;
+  char* end = nullptr;
+  if (text.starts_with("native:")) {
+    const std::string level = text.substr(7);
+    const long value = std::strtol(level.c_str(), &end, 10);
+    if (level.empty() || *end != '\0' || value < 0 || value > 64)
+      throw UsageError(fmt::format("--mpp {}: native:LEVEL takes a level number", text));
+    scale.level = static_cast<int>(value);
+    return scale;
+  }
+  scale.mpp = std::strtod(text.c_str(), &end);
+  if (text.empty() || *end != '\0' || !(scale.mpp >= 0.01 && scale.mpp <= 100)) {
+    throw UsageError(fmt::format("--mpp {}: micrometres per pixel (0.01 to 100), or native:LEVEL", text));
+  }
+  return scale;
+}
+
+std::unique_ptr<wsi::Slide> open_slide(const SlideRecord& record, const Config& config) {
+  wsi::OpenOptions options;
+  if (config.mpp_override > 0) options.mpp_override = config.mpp_override;
+  return wsi::Slide::open(record.path, options);
+}
+
+wsi::Annotations read_outlines(const SlideRecord& record, const Config& config) {
+  std::vector<std::string> groups;
+  std::istringstream list(config.tumour_groups);
+  for (std::string group; std::getline(list, group, ',');) {
+    const std::size_t first = group.find_first_not_of(' ');
+    if (first != std::string::npos)
+      groups.push_back(group.substr(first, group.find_last_not_of(' ') - first + 1));
+  }
+  return wsi::read_annotations(record.annotation, groups);
+}
+
+SlideTiles make_tiles(const SlideRecord& record, const wsi::Slide& slide, const Config& config) {
+  const PatchScale scale = parse_patch_scale(config.mpp);
+  wsi::TilingOptions options;
+  options.patch = config.patch;
+  options.overlap = config.overlap;
+  options.mpp = scale.mpp;
+  if (scale.level >= 0) options.level = scale.level;
+  options.min_tissue = config.min_tissue;
+  const wsi::Tiling tiling = wsi::tile_slide(slide, wsi::find_tissue(slide), options);
+  check(!tiling.tiles.empty(),
+        "{}: no patch of {} px holds at least {:.0f} % tissue; see --min-tissue, or leave the slide out",
+        record.path.string(), config.patch, config.min_tissue * 100);
+
+  SlideTiles tiles;
+  tiles.patch = config.patch;
+  tiles.patch_level0 = tiling.patch_level0;
+  tiles.mpp = tiling.mpp;
+  tiles.level = scale.level;
+  tiles.level0_width = slide.levels().front().width;
+  tiles.level0_height = slide.levels().front().height;
+  for (const wsi::Tile& tile : tiling.tiles) {
+    tiles.x_level0.push_back(tile.x_level0);
+    tiles.y_level0.push_back(tile.y_level0);
+    tiles.tissue.push_back(tile.tissue_fraction);
+  }
+  // A normal slide has no tumour anywhere; a tumour slide has instance truth only where somebody drew it
+  // completely.
+  if (record.label == 0) {
+    tiles.tumour.assign(tiling.tiles.size(), 0.0F);
+  } else if (!record.annotation.empty() && record.annotation_is_complete) {
+    const wsi::Annotations annotations = read_outlines(record, config);
+    for (const wsi::Tile& tile : tiling.tiles) {
+      tiles.tumour.push_back(static_cast<float>(annotations.coverage(
+          static_cast<double>(tile.x_level0), static_cast<double>(tile.y_level0), tiling.patch_level0)));
+    }
+  }
+  return tiles;
+}
+
+void write_tiles(const std::filesystem::path& path, const SlideTiles& tiles) {
+  const Shape shape{tiles.count()};
+  NamedTensors tensors{{"x_level0", Tensor::of(tiles.x_level0, shape)},
+                       {"y_level0", Tensor::of(tiles.y_level0, shape)},
+                       {"tissue", Tensor::of(tiles.tissue, shape)}};
+  if (!tiles.tumour.empty()) tensors.emplace_back("tumour", Tensor::of(tiles.tumour, shape));
+  const std::vector<double> scale{tiles.patch_level0, tiles.mpp};
+  const std::vector<int64_t> sizes{tiles.patch, tiles.level, tiles.level0_width, tiles.level0_height};
+  tensors.emplace_back("patch_level0_mpp", Tensor::of(scale, {2}));
+  tensors.emplace_back("patch_level_width_height", Tensor::of(sizes, {4}));
+  write_safetensors(path.string(), tensors);
+}
+
+SlideTiles read_tiles(const std::filesystem::path& path) {
+  const SafetensorsFile file(path.string());
+  const auto vector = [&]<typename T>(const char* name, std::vector<T>& out) {
+    const Tensor tensor = file[name];
+    const auto values = tensor.span<T>();
+    out.assign(values.begin(), values.end());
+  };
+  SlideTiles tiles;
+  vector("x_level0", tiles.x_level0);
+  vector("y_level0", tiles.y_level0);
+  vector("tissue", tiles.tissue);
+  if (file.has("tumour")) vector("tumour", tiles.tumour);
+  std::vector<double> scale;
+  std::vector<int64_t> sizes;
+  vector("patch_level0_mpp", scale);
+  vector("patch_level_width_height", sizes);
+  check(scale.size() == 2 && sizes.size() == 4 && tiles.y_level0.size() == tiles.x_level0.size() &&
+            tiles.tissue.size() == tiles.x_level0.size(),
+        "{}: is not a tiling of this program; delete it", path.string());
+  tiles.patch_level0 = scale[0];
+  tiles.mpp = scale[1];
+  tiles.patch = sizes[0];
+  tiles.level = static_cast<int>(sizes[1]);
+  tiles.level0_width = sizes[2];
+  tiles.level0_height = sizes[3];
+  return tiles;
+}
+
+}  // namespace mt::train

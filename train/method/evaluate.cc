@@ -1,0 +1,264 @@
+#include "train/method/evaluate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "models/weights.h"
+#include "tensor/check.h"
+#include "tensor/io/safetensors.h"
+#include "tensor/rng.h"
+#include "train/data/datasets/tissue_types.h"
+#include "train/figures/intervals.h"
+#include "train/figures/metrics.h"
+#include "train/method/stages/stages.h"
+#include "train/run/weights_hash.h"
+
+namespace mt::train {
+namespace {
+
+constexpr std::size_t kGallery = 24;
+
+Metric proportion(const std::string& name, int64_t successes, int64_t trials) {
+  Metric metric{name, std::nullopt, proportion_interval(successes, trials), {}};
+  if (trials > 0)
+    metric.value = static_cast<double>(successes) / static_cast<double>(trials);
+  else
+    metric.note = "no slide of this class";
+  return metric;
+}
+
+void slide_metrics(const ScoredSlides& test, uint64_t seed, VariantResult& variant) {
+  BootstrapOptions bootstrap;
+  bootstrap.seed = seed;
+  variant.metrics.push_back({"slide_auc",
+                             auc(test.labels, test.scores),
+                             auc_interval(test.labels, test.scores, bootstrap, test.cases),
+                             {}});
+  const Confusion at = confusion_at(test.labels, test.scores, variant.threshold);
+  variant.metrics.push_back(proportion("accuracy", at.true_positive + at.true_negative, at.total()));
+  variant.metrics.push_back(
+      proportion("sensitivity", at.true_positive, at.true_positive + at.false_negative));
+  variant.metrics.push_back(
+      proportion("specificity", at.true_negative, at.true_negative + at.false_positive));
+  const double threshold = variant.threshold;
+  const Statistic f1 = [threshold](std::span<const int> labels,
+                                   std::span<const double> scores) -> std::optional<double> {
+    return confusion_at(labels, scores, threshold).f1();
+  };
+  variant.metrics.push_back(
+      {"f1", at.f1(), bootstrap_interval(test.labels, test.scores, f1, bootstrap, test.cases), {}});
+}
+
+/// Instance figures over the test slides whose patches have a truth; intervals resample whole slides.
+void instance_metrics(const RunContext& context, const std::vector<std::vector<float>>& scores,
+                      VariantResult& variant) {
+  std::vector<std::string> clusters;
+  for (std::size_t s = 0; s < scores.size(); ++s) {
+    const SlideRecord& slide = context.dataset.slides[s];
+    if (slide.split != Split::test || scores[s].empty() || context.tiles.size() <= s ||
+        context.tiles[s].tumour.empty())
+      continue;
+    for (std::size_t t = 0; t < scores[s].size(); ++t) {
+      variant.instance_labels.push_back(
+          context.tiles[s].tumour[t] >= static_cast<float>(context.config.tumour_overlap) ? 1 : 0);
+      variant.instance_scores.push_back(scores[s][t]);
+      clusters.push_back(slide.case_id);
+    }
+  }
+  BootstrapOptions bootstrap;
+  bootstrap.seed = context.config.seed;
+  if (clusters.size() > 200000) bootstrap.resamples = 200;
+  const auto add = [&](const char* name, const Statistic& statistic) {
+    Metric metric{name, std::nullopt, std::nullopt, "no test patch with known truth of both classes"};
+    if (!clusters.empty()) metric.value = statistic(variant.instance_labels, variant.instance_scores);
+    if (metric.value) {
+      metric.note.clear();
+      metric.interval = bootstrap_interval(variant.instance_labels, variant.instance_scores, statistic,
+                                           bootstrap, clusters);
+    }
+    variant.metrics.push_back(std::move(metric));
+  };
+  add("instance_auc", [](std::span<const int> l, std::span<const double> s) { return auc(l, s); });
+  add("instance_average_precision",
+      [](std::span<const int> l, std::span<const double> s) { return average_precision(l, s); });
+}
+
+bool is_tumour(const RunContext& context, PatchId id) {
+  return context.tiles[static_cast<std::size_t>(id.slide)].tumour[static_cast<std::size_t>(id.tile)] >=
+         static_cast<float>(context.config.tumour_overlap);
+}
+
+std::vector<std::pair<PatchId, float>> best_of(std::vector<ScoredPatch> patches) {
+  std::stable_sort(patches.begin(), patches.end(),
+                   [](const auto& a, const auto& b) { return a.score > b.score; });
+  if (patches.size() > kGallery) patches.resize(kGallery);
+  std::vector<std::pair<PatchId, float>> best;
+  for (const ScoredPatch& patch : patches) best.emplace_back(patch.id, patch.score);
+  return best;
+}
+
+/// How much commoner each tissue is among the hard negatives than among all patches of the negative slides
+/// that were mined.
+std::vector<Enrichment> enrichment(const RunContext& context, const TissueTypes& types,
+                                   const std::vector<std::vector<float>>& scores,
+                                   const std::vector<ScoredPatch>& hard_negatives) {
+  struct Counts {
+    std::vector<int64_t> tissues;
+    int64_t total = 0;
+    double share(std::size_t t) const {
+      return total == 0 ? 0 : static_cast<double>(tissues[t]) / static_cast<double>(total);
+    }
+  };
+  Counts all{std::vector<int64_t>(types.names().size()), 0};
+  Counts mined = all;
+  const auto count = [&](PatchId id, Counts& counts) {
+    const SlideTiles& tiles = context.tiles[static_cast<std::size_t>(id.slide)];
+    const auto tile = static_cast<std::size_t>(id.tile);
+    const auto tissue = types.at(context.dataset.slides[static_cast<std::size_t>(id.slide)].id,
+                                 tiles.x_level0[tile], tiles.y_level0[tile], tiles.patch_level0);
+    if (!tissue) return;
+    ++counts.tissues[*tissue];
+    ++counts.total;
+  };
+  for (std::size_t s = 0; s < scores.size(); ++s) {
+    if (context.dataset.slides[s].label != 0) continue;
+    for (std::size_t t = 0; t < scores[s].size(); ++t)
+      count({static_cast<int32_t>(s), static_cast<int32_t>(t)}, all);
+  }
+  for (const ScoredPatch& patch : hard_negatives) count(patch.id, mined);
+  std::vector<Enrichment> result;
+  for (std::size_t t = 0; t < types.names().size(); ++t) {
+    if (all.tissues[t] > 0) result.push_back({types.names()[t], mined.share(t), all.share(t)});
+  }
+  std::stable_sort(result.begin(), result.end(),
+                   [](const auto& a, const auto& b) { return a.share_all > b.share_all; });
+  return result;
+}
+
+/// What the labels of this round would mine: for the gallery and for precision where truth is known.
+void describe_mining(const RunContext& context, const std::string& folder, const std::string& method,
+                     const std::optional<TissueTypes>& types, RoundResult& round) {
+  auto scores = read_instance_scores(context, folder + "/label_scores.safetensors");
+  for (std::size_t s = 0; s < scores.size(); ++s) {
+    if (context.dataset.slides[s].split != Split::train) scores[s].clear();
+  }
+  const MinedSet mined =
+      mine(context.dataset, scores, context.config, method == "its2clr" ? "its2clr" : "hnm", 0);
+  round.positives = static_cast<int64_t>(mined.positives.size());
+  round.hard_negatives = static_cast<int64_t>(mined.hard_negatives.size());
+  round.top_hard_negatives = best_of(mined.hard_negatives);
+  round.top_positives = best_of(mined.positives);
+  if (types) round.negative_enrichment = enrichment(context, *types, scores, mined.hard_negatives);
+  int64_t known = 0;
+  int64_t correct = 0;
+  for (const ScoredPatch& patch : mined.positives) {
+    if (context.tiles[static_cast<std::size_t>(patch.id.slide)].tumour.empty()) continue;
+    ++known;
+    correct += is_tumour(context, patch.id) ? 1 : 0;
+  }
+  if (known > 0) round.positive_precision = static_cast<double>(correct) / static_cast<double>(known);
+}
+
+}  // namespace
+
+ScoredSlides scored_slides(const Dataset& dataset, const std::vector<double>& scores, Split split) {
+  ScoredSlides result;
+  for (std::size_t s = 0; s < scores.size(); ++s) {
+    if (dataset.slides[s].split != split || std::isnan(scores[s])) continue;
+    result.slides.push_back(s);
+    result.labels.push_back(dataset.slides[s].label);
+    result.scores.push_back(scores[s]);
+    result.cases.push_back(dataset.slides[s].case_id);
+  }
+  return result;
+}
+
+bool passes_gate(const std::string& gate, const GateInput& best, const GateInput& now,
+                 const std::vector<int>& labels, uint64_t seed) {
+  if (gate == "f1") return now.validation_f1 >= best.validation_f1;
+  if (!(now.validation_loss < best.validation_loss)) return false;
+  std::vector<std::size_t> of_class[2];
+  for (std::size_t i = 0; i < labels.size(); ++i) of_class[labels[i]].push_back(i);
+  constexpr int kResamples = 1000;
+  int not_worse = 0;
+  for (int r = 0; r < kResamples; ++r) {
+    RandomStream random(seed, Purpose::bootstrap, static_cast<uint32_t>(r), hash64("gate"));
+    std::vector<int> drawn;
+    std::vector<double> scores_best;
+    std::vector<double> scores_now;
+    for (const auto& members : of_class) {
+      for (std::size_t i = 0; i < members.size(); ++i) {
+        const std::size_t pick = members[random.below(members.size())];
+        drawn.push_back(labels[pick]);
+        scores_best.push_back(best.validation_scores[pick]);
+        scores_now.push_back(now.validation_scores[pick]);
+      }
+    }
+    if (auc(drawn, scores_now).value_or(0) >= auc(drawn, scores_best).value_or(0)) ++not_worse;
+  }
+  return not_worse >= kResamples / 20;
+}
+
+void evaluate(const RunContext& context, const std::vector<std::string>& round_folders,
+              VariantResult& variant) {
+  const std::string& folder = round_folders[static_cast<std::size_t>(variant.selected_round)];
+  const StepRecord& mil = context.folder.record("mil " + folder);
+  variant.selected_epoch = static_cast<int64_t>(mil.numbers.at("epoch"));
+  variant.threshold = mil.numbers.at("threshold");
+  const ScoredSlides test =
+      scored_slides(context.dataset, read_slide_scores(context, folder + "/scores.safetensors"), Split::test);
+  for (std::size_t i = 0; i < test.slides.size(); ++i) {
+    variant.test_slides.push_back(
+        {context.dataset.slides[test.slides[i]].id, test.labels[i], test.scores[i]});
+  }
+  slide_metrics(test, context.config.seed, variant);
+  instance_metrics(context, read_instance_scores(context, folder + "/scores.safetensors"), variant);
+  variant.test_optimal = {
+      {"slide_auc", mil.numbers.at("test_optimal_auc"), std::nullopt, "epoch chosen on the test slides"},
+      {"accuracy", mil.numbers.at("test_optimal_accuracy"), std::nullopt,
+       "epoch and threshold chosen on the test slides"}};
+
+  const std::filesystem::path root = context.config.data == "phantom"
+                                         ? context.folder.path() / "phantom"
+                                         : std::filesystem::path(context.config.root);
+  const std::optional<TissueTypes> types = TissueTypes::load(root);
+  for (std::size_t r = 0; r < round_folders.size(); ++r) {
+    RoundResult& round = variant.rounds[r];
+    round.round = static_cast<int64_t>(r);
+    const bool has_model = context.folder.done("mil " + round_folders[r]);  // not after a rolled-back round
+    if (has_model) {
+      const StepRecord& record = context.folder.record("mil " + round_folders[r]);
+      round.validation_auc = record.numbers.at("validation_auc");
+      round.validation_loss = record.numbers.at("validation_loss");
+    } else {
+      round.validation_auc = round.validation_loss = std::numeric_limits<double>::quiet_NaN();
+    }
+    if (has_model && !context.tiles.empty())
+      describe_mining(context, round_folders[r], variant.method, types, round);
+    const std::string finetuning = "finetune " + round_folders[r];
+    if (!context.folder.done(finetuning)) continue;
+    const StepRecord& tuned = context.folder.record(finetuning);
+    round.collapsed = tuned.numbers.at("collapsed") != 0;
+    round.finetune_epochs = static_cast<int64_t>(tuned.numbers.at("epochs"));
+    round.updates = static_cast<int64_t>(tuned.numbers.at("updates"));
+    round.images = static_cast<int64_t>(tuned.numbers.at("images"));
+    round.finetune_seconds = tuned.seconds;
+  }
+
+  NamedTensors weights;
+  const std::string encoder =
+      variant.selected_round == 0 ? "encoders/initial.safetensors" : folder + "/encoder.safetensors";
+  if (context.config.features.empty()) {
+    for (auto& [name, tensor] : SafetensorsFile((context.folder.path() / encoder).string()).read_all()) {
+      weights.emplace_back("encoder." + name, tensor);
+    }
+  }
+  for (auto& [name, tensor] :
+       SafetensorsFile((context.folder.path() / folder / "mil.safetensors").string()).read_all()) {
+    weights.emplace_back("mil." + name, tensor);
+  }
+  variant.weights_sha256 = weights_sha256(std::move(weights));
+}
+
+}  // namespace mt::train

@@ -1,0 +1,77 @@
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+
+#include "tensor/check.h"
+#include "tensor/parallel.h"
+#include "train/cli/interrupt.h"
+#include "train/cli/progress.h"
+#include "train/method/stages/stages.h"
+
+namespace mt::train {
+
+Shard parse_shard(const std::string& text) {
+  Shard shard;
+  if (text.empty()) return shard;
+  char* end = nullptr;
+  shard.index = std::strtol(text.c_str(), &end, 10) - 1;
+  if (*end == '/') shard.count = std::strtol(end + 1, &end, 10);
+  if (*end != '\0' || shard.count < 1 || shard.index < 0 || shard.index >= shard.count) {
+    throw UsageError(fmt::format("--shard {}: i/n with i from 1 to n is expected", text));
+  }
+  return shard;
+}
+
+std::vector<SlideTiles> tile_slides(Dataset& dataset, const Config& config, RunFolder& folder,
+                                    const Shard& shard) {
+  const std::size_t slides = dataset.slides.size();
+  std::vector<SlideTiles> tiles(slides);
+  std::vector<std::string> problems(slides);
+  std::mutex mutex;
+  Progress progress("tile", static_cast<int64_t>(slides), "slides");
+  parallel_for(static_cast<int64_t>(slides), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      check_interrupted();
+      const auto index = static_cast<std::size_t>(i);
+      const SlideRecord& record = dataset.slides[index];
+      const auto file = folder.file("tiles/" + record.id + ".safetensors");
+      const bool is_there = std::filesystem::exists(file);
+      if (is_there) {
+        tiles[index] = read_tiles(file);
+      } else if (shard.has(index)) {
+        try {
+          tiles[index] = make_tiles(record, *open_slide(record, config), config);
+        } catch (const Error& error) {
+          problems[index] = error.what();
+        }
+        if (problems[index].empty()) write_tiles(file, tiles[index]);  // a full disk is no bad slide
+      }
+      const std::lock_guard lock(mutex);
+      progress.advance();
+    }
+  });
+  progress.finish();
+  std::vector<SlideTiles> kept_tiles;
+  std::vector<SlideRecord> kept_slides;
+  int64_t problem_count = 0;
+  for (std::size_t i = 0; i < slides; ++i) {
+    if (!problems[i].empty()) {
+      std::printf("problem: %s\n", problems[i].c_str());
+      dataset.problems.push_back(problems[i]);
+      ++problem_count;
+      continue;
+    }
+    kept_tiles.push_back(std::move(tiles[i]));
+    kept_slides.push_back(dataset.slides[i]);
+  }
+  std::fflush(stdout);
+  check(problem_count == 0 || config.skip_bad_slides,
+        "tile: {} slide{} cannot be tiled (listed above); mend the cause, or leave them out with "
+        "--skip-bad-slides",
+        problem_count, problem_count == 1 ? "" : "s");
+  dataset.slides = std::move(kept_slides);
+  return kept_tiles;
+}
+
+}  // namespace mt::train

@@ -1,0 +1,149 @@
+#pragma once
+// Everything that decides what a run computes, with the presets that fill it in.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tensor/device.h"
+
+namespace mt::train {
+
+/// The effective settings of a run. Every member is a flag of `train`, a key of config.toml, and listed once
+/// in visit_options(). Lengths are in patches, pixels or epochs as the flag's help says.
+struct Config {
+  // What is done.
+  std::string data;            // phantom | camelyon16 | FILE.csv
+  std::string preset = "";     // paper | fast | tiny; empty: by data
+  std::string method = "hnm";  // mil | its2clr | hnm
+  std::string ranking = "on";  // on | off
+  bool ablation = false;       // all six of method × ranking
+  std::string mil = "dsmil";   // dsmil | abmil | mean | max
+  std::string pretrain = "";   // none | simclr; empty: simclr unless weights are given
+
+  // Slides.
+  std::string root;
+  std::string labels;
+  std::string splits;
+  std::string features;
+  std::string mpp;          // a number, or native:LEVEL
+  double mpp_override = 0;  // 0: none
+  int64_t patch = 224;
+  int64_t overlap = 0;  // pixels that neighbouring patches share
+  double min_tissue = 0.5;
+  double tumour_overlap = 0.5;
+  std::string tumour_groups;  // further names of annotation groups that are tumour, comma-separated
+  bool skip_bad_slides = false;
+  std::string phantom_slides = "100/30/50";
+  std::string phantom_difficulty = "default";
+
+  // Encoder.
+  std::string encoder = "resnet18";
+  int64_t width = 64;
+  std::string norm = "instance";  // instance | instance-affine | batch
+  std::string bn = "frozen";      // frozen | batch: statistics of BatchNorm while training
+  int64_t layer4_stride = 2;
+  int64_t head_hidden = 512;
+  int64_t head_output = 256;
+  std::string weights;
+  std::string channels = "rgb";
+
+  // The run.
+  std::string run;
+  uint64_t seed = 1;
+  int64_t threads = 0;
+  std::string device = "cpu";    // cpu | cuda | simt
+  std::string kernels = "auto";  // own | vendor | auto
+  bool switch_device = false;    // go on in a run folder of another device
+  int64_t device_memory = 0;     // MiB of tensors on the device; 0: no limit
+  std::string shard;
+  bool dry_run = false;
+  double checkpoint_seconds = 20;
+
+  // Recipe: pre-training.
+  int64_t pretrain_steps = 150;
+  int64_t pretrain_batch = 128;
+  double pretrain_lr = 3e-3;
+  double pretrain_temperature = 0.1;
+
+  // Recipe: random views.
+  double view_crop = 0.08;
+  double view_jitter = 0.8;
+  double view_blur = 0.5;
+  double view_stain = 0;
+  bool view_turns = false;
+
+  // Recipe: MIL.
+  int64_t mil_epochs = 350;
+  double mil_lr = 2e-4;
+  double mil_weight_decay = 1e-4;
+  double mil_halve_every = 37.5;     // epochs
+  int64_t mil_label_epoch = 0;       // 0: the epoch of best validation loss
+  std::string mil_features = "raw";  // raw | centred
+  std::string mil_steps = "pairs";   // pairs | single (without ranking, as the public code)
+  int64_t rank_k = 10;
+  double rank_weight = 0.1;
+
+  // Recipe: mining and fine-tuning.
+  int64_t rounds = 19;
+  int64_t round_epochs = 5;
+  int64_t warmup_epochs = 5;
+  double positive_threshold = 0.3;
+  double positive_fallback = 0.06;  // 0: none
+  double positive_start = 0.2;
+  double positive_end = 0.8;
+  double negative_ratio = 0.2;
+  double random_negatives = 0;
+  bool uncertain_negatives = false;
+  std::string finetune_loss = "joint";  // joint | two-step
+  int64_t finetune_batch = 64;
+  double finetune_positives = 0.5;
+  double finetune_positives_two = 0.05;
+  double finetune_temperature = 0.2;
+  double finetune_lr = 0.01;
+  double finetune_momentum = 0.9;
+  double finetune_weight_decay = 1e-4;
+  int64_t finetune_cosine_from = 0;  // epoch at which the cosine starts
+  std::string gate = "auc-loss";     // auc-loss | f1
+  bool finetune_on_validation = false;
+  double collapse_at = 0.95;  // log ‖mean z‖² above this stops the round; 0: never
+  int64_t chunk = 64;         // images per gradient chunk
+};
+
+/// Where the run computes.
+Device device_of(const Config& config);
+
+/// What visit_options() says of one member.
+struct OptionText {
+  const char* name;   // flag without "--", and key of config.toml
+  const char* group;  // heading in --help
+  const char* help;
+  /// Must be the same when a run folder is used again.
+  bool identity = true;
+  std::vector<std::string> choices = {};
+};
+
+/// Calls visitor(text, member) for every option of the configuration, in the order of --help.
+template <typename C, typename Visitor>
+void visit_options(C& c, Visitor&& visit);
+
+/// The settings of a preset for a kind of data ("phantom", "camelyon16", or a CSV file's name), before any
+/// other flag. Throws UsageError for an unknown preset.
+Config preset_config(const std::string& preset, const std::string& data);
+
+/// Checks what no single flag can: shapes that fit together, files that must be given. Throws UsageError.
+void validate(const Config& config);
+
+/// The whole configuration as TOML, grouped, in --help's order.
+std::string to_toml(const Config& config);
+
+/// Names and values of the identity keys in which two configurations differ: "seed: 1 in the folder, 2 now".
+/// The device is none of them under --switch-device.
+std::vector<std::string> identity_differences(const Config& in_folder, const Config& now);
+
+/// "hnm+ranking"-like name of a variant: method plus "+ranking" or nothing.
+std::string variant_name(const std::string& method, bool ranking);
+
+}  // namespace mt::train
+
+#include "train/settings/config_options.h"
