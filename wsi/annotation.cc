@@ -5,6 +5,10 @@
 #include <bitset>
 #include <cmath>
 #include <limits>
+#include <string_view>
+
+#include "tensor/check.h"
+#include "tensor/io/input_file.h"
 
 namespace mt::wsi {
 namespace {
@@ -69,12 +73,21 @@ SampleMask samples_inside(const Polygon& polygon, double x, double y, double siz
 
 Annotations read_annotations(const std::filesystem::path& path,
                              const std::vector<std::string>& tumour_groups) {
-  const std::filesystem::path ending = path.extension();
-  return ending == ".geojson" || ending == ".json" ? read_geojson(path, tumour_groups)
-                                                   : read_asap(path, tumour_groups);
+  constexpr std::string_view kBom = "\xEF\xBB\xBF";
+  const InputFile file(path.string());
+  check(file.size() > 0, "{}: is empty", path.string());
+  const std::string begin = file.read_at(0, std::min<uint64_t>(file.size(), 4096), "the file");
+  const std::string_view text = std::string_view(begin).substr(begin.starts_with(kBom) ? kBom.size() : 0);
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  const char letter = first == std::string_view::npos ? ' ' : text[first];
+  if (letter == '{' || letter == '[') return read_geojson(path, tumour_groups);
+  const bool is_utf16 = begin.starts_with("\xFF\xFE") || begin.starts_with("\xFE\xFF");
+  check(letter == '<' || is_utf16, "{}: is neither ASAP's XML nor QuPath's GeoJSON", path.string());
+  return read_asap(path, tumour_groups);
 }
 
-Annotations::Annotations(std::vector<Polygon> polygons) : polygons_(std::move(polygons)) {
+Annotations::Annotations(std::vector<Polygon> polygons, std::vector<std::string> notes)
+    : polygons_(std::move(polygons)), notes_(std::move(notes)) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   for (const Polygon& polygon : polygons_) {
     Bounds bounds{kInfinity, kInfinity, -kInfinity, -kInfinity};
@@ -86,9 +99,18 @@ Annotations::Annotations(std::vector<Polygon> polygons) : polygons_(std::move(po
   }
 }
 
-bool Annotations::has_tumour() const {
-  return std::any_of(polygons_.begin(), polygons_.end(),
-                     [](const Polygon& polygon) { return !polygon.excluded; });
+int64_t Annotations::tumour_count() const {
+  return std::count_if(polygons_.begin(), polygons_.end(),
+                       [](const Polygon& polygon) { return !polygon.excluded; });
+}
+
+int64_t Annotations::tumour_count_outside(int64_t width, int64_t height) const {
+  int64_t outside = 0;
+  for (std::size_t i = 0; i < polygons_.size(); ++i) {
+    const bool is_inside = bounds_[i].meets(0, 0, static_cast<double>(width), static_cast<double>(height));
+    outside += !polygons_[i].excluded && !is_inside ? 1 : 0;
+  }
+  return outside;
 }
 
 bool Annotations::contains(double x, double y) const {
@@ -103,11 +125,19 @@ bool Annotations::contains(double x, double y) const {
 }
 
 double Annotations::coverage(double x, double y, double size) const {
+  return share(x, y, size, true);
+}
+
+double Annotations::coverage_without_exclusion(double x, double y, double size) const {
+  return share(x, y, size, false);
+}
+
+double Annotations::share(double x, double y, double size, bool with_exclusion) const {
   SampleMask tumour;
   SampleMask excluded;
   for (std::size_t i = 0; i < polygons_.size(); ++i) {
-    const Bounds& bounds = bounds_[i];
-    if (bounds.x0 > x + size || bounds.y0 > y + size || bounds.x1 < x || bounds.y1 < y) continue;
+    if (!bounds_[i].meets(x, y, x + size, y + size)) continue;
+    if (polygons_[i].excluded && !with_exclusion) continue;
     (polygons_[i].excluded ? excluded : tumour) |= samples_inside(polygons_[i], x, y, size);
   }
   return static_cast<double>((tumour & ~excluded).count()) / static_cast<double>(tumour.size());

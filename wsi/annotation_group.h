@@ -9,9 +9,11 @@
 
 namespace mt::wsi {
 
-enum class AnnotationRole { tumour, excluded, left_out, unknown };
+/// `ungrouped`: the outline says nothing of what it is; `left_out`: known not to matter.
+enum class AnnotationRole { tumour, excluded, left_out, ungrouped, unknown };
 
-/// By the rules that read_asap() states; `tumour_groups` are further names of tumour.
+/// By the rules that read_asap() states; `tumour_groups` are further names of tumour. No group at all is
+/// called "None" too.
 AnnotationRole role_of(std::string_view group, const std::vector<std::string>& tumour_groups);
 
 /// The polygon's group, or `Tumor` or `Exclusion` where it has none.

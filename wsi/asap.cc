@@ -12,6 +12,7 @@
 
 #include "tensor/check.h"
 #include "tensor/io/input_file.h"
+#include "tensor/text.h"
 #include "wsi/annotation.h"
 #include "wsi/annotation_group.h"
 
@@ -24,7 +25,7 @@ double coordinate(const pugi::xml_node& node, const char* axis, const std::strin
   double value = 0;
   const auto [stopped, error] = std::from_chars(text, end, value);
   check(error == std::errc() && stopped == end && std::isfinite(value) && std::abs(value) < 1e9,
-        "{}: {}=\"{}\" is not a level-0 coordinate", where, axis, std::string(text).substr(0, 40));
+        "{}: {}=\"{}\" is not a level-0 coordinate", where, axis, printable(text, 40));
   return value;
 }
 
@@ -38,7 +39,27 @@ std::vector<Point> read_points(const pugi::xml_node& annotation, const std::stri
                    [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<Point> points;
   for (const auto& [order, point] : ordered) points.push_back(point);
+  if (points.size() == 2 && lower_case(annotation.attribute("Type").value()) == "rectangle") {
+    const auto [from, to] = std::pair(points[0], points[1]);
+    points = {from, {to.x, from.y}, to, {from.x, to.y}};
+  }
+  check(points.size() >= 3, "{} has {} points; an outline needs three", where, points.size());
   return points;
+}
+
+/// What the group is, or the group that it is part of.
+AnnotationRole role_in(const pugi::xml_node& root, std::string group,
+                       const std::vector<std::string>& tumour_groups) {
+  constexpr int kMostNested = 16;
+  AnnotationRole role = role_of(group, tumour_groups);
+  for (int depth = 0; depth < kMostNested && role == AnnotationRole::unknown; ++depth) {
+    const pugi::xml_node node =
+        root.child("AnnotationGroups").find_child_by_attribute("Group", "Name", group.c_str());
+    group = node.attribute("PartOfGroup").value();
+    if (role_of(group, tumour_groups) == AnnotationRole::ungrouped) break;
+    role = role_of(group, tumour_groups);
+  }
+  return role;
 }
 
 /// The outline and its holes as one line: from the first point into each hole, around it, and back.
@@ -84,29 +105,40 @@ Annotations read_asap(const std::filesystem::path& path, const std::vector<std::
   check(static_cast<bool>(parsed), "{}: not readable as XML ({} at byte {})", path.string(),
         parsed.description(), parsed.offset);
   const pugi::xml_node root = document.child("ASAP_Annotations");
+  check(document.child("Annotations").child("Annotation").child("Regions").empty(),
+        "{}: is Aperio ImageScope's XML, which is not read; export it as QuPath's GeoJSON or ASAP's XML",
+        path.string());
   check(!root.empty() && !root.child("Annotations").empty(),
         "{}: no ASAP_Annotations/Annotations in it; annotations must be ASAP's XML", path.string());
   std::vector<Polygon> polygons;
+  std::vector<std::string> notes;
   for (const pugi::xml_node& node : root.child("Annotations").children("Annotation")) {
     Polygon polygon;
     polygon.name = node.attribute("Name").value();
     polygon.group = node.attribute("PartOfGroup").value();
-    const std::string where = fmt::format("{}: annotation \"{}\"", path.string(), polygon.name);
+    const std::string where = fmt::format("annotation \"{}\"", printable(polygon.name, 80));
     const std::string type = lower_case(node.attribute("Type").value());
-    if (type == "dot" || type == "pointset") continue;
-    const AnnotationRole role = role_of(polygon.group, tumour_groups);
+    if (type == "dot" || type == "pointset" || type == "measurement") continue;
+    const AnnotationRole role = role_in(root, polygon.group, tumour_groups);
     check(role != AnnotationRole::unknown,
-          "{} is in group \"{}\"; known are Tumor, _0, _1 (tumour) and _2, Exclusion, None, Normal (not); "
-          "name the groups that are tumour (--tumour-groups)",
-          where, polygon.group);
+          "{}: {} is in group \"{}\"; known are Tumor, _0, _1 (tumour) and _2, Exclusion, Normal (not); name "
+          "the groups that are tumour (--tumour-groups)",
+          path.string(), where, printable(polygon.group, 80));
     if (role == AnnotationRole::left_out) continue;
+    if (role == AnnotationRole::ungrouped) {
+      notes.push_back(where + " is in no group");
+      continue;
+    }
     polygon.excluded = role == AnnotationRole::excluded;
-    polygon.points = read_points(node, where);
-    check(polygon.points.size() >= 3, "{} has {} points; an outline needs three", where,
-          polygon.points.size());
+    try {
+      polygon.points = read_points(node, where);
+    } catch (const Error& error) {
+      notes.emplace_back(error.what());
+      continue;
+    }
     polygons.push_back(std::move(polygon));
   }
-  return Annotations(std::move(polygons));
+  return Annotations(std::move(polygons), std::move(notes));
 }
 
 std::string to_asap(const Annotations& annotations) {

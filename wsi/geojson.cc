@@ -8,6 +8,7 @@
 
 #include "tensor/check.h"
 #include "tensor/io/input_file.h"
+#include "tensor/text.h"
 #include "wsi/annotation.h"
 #include "wsi/annotation_group.h"
 
@@ -15,6 +16,13 @@ namespace mt::wsi {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+/// What was read so far.
+struct Drawing {
+  std::vector<Polygon> polygons;
+  std::vector<std::string> notes;
+  std::string problem;  // the first class that is not known
+};
 
 /// A member, or null where the object has none (or is no object).
 const Json& member(const Json& object, const char* name) {
@@ -57,6 +65,7 @@ Polygon read_rings(const Json& rings, const std::string& where) {
 }
 
 std::vector<Polygon> read_geometry(const Json& geometry, const std::string& where) {
+  check(!geometry.is_null(), "{} has no geometry", where);
   const std::string type = text_of(member(geometry, "type"));
   const Json& coordinates = member(geometry, "coordinates");
   std::vector<Polygon> polygons;
@@ -65,10 +74,16 @@ std::vector<Polygon> read_geometry(const Json& geometry, const std::string& wher
     check(coordinates.is_array(), "{}: MultiPolygon without coordinates", where);
     for (const Json& rings : coordinates) polygons.push_back(read_rings(rings, where));
   }
+  if (type == "GeometryCollection") {
+    for (const Json& part : member(geometry, "geometries")) {
+      check(text_of(member(part, "type")) != "GeometryCollection", "{}: a collection in a collection", where);
+      for (Polygon& polygon : read_geometry(part, where)) polygons.push_back(std::move(polygon));
+    }
+  }
   const bool has_no_area =
       type == "Point" || type == "MultiPoint" || type == "LineString" || type == "MultiLineString";
-  check(!polygons.empty() || type == "MultiPolygon" || has_no_area,
-        "{}: geometry \"{}\" is neither Polygon nor MultiPolygon", where, type.substr(0, 40));
+  check(!polygons.empty() || type == "MultiPolygon" || type == "GeometryCollection" || has_no_area,
+        "{}: geometry \"{}\" is neither Polygon nor MultiPolygon", where, printable(type, 40));
   return polygons;
 }
 
@@ -93,29 +108,37 @@ AnnotationRole role_in_qupath(const std::string& group, const std::vector<std::s
                                                                              : AnnotationRole::left_out;
 }
 
-void read_feature(const Json& feature, const std::string& where,
-                  const std::vector<std::string>& tumour_groups, std::vector<Polygon>& polygons) {
+/// Cells and tiles that a program made, not outlines that a person drew. QuPath before 0.3 says so in the id.
+bool is_detection(const Json& feature) {
+  const std::string type = text_of(member(member(feature, "properties"), "objectType"));
+  const std::string id = text_of(member(feature, "id"));
+  return type == "detection" || type == "cell" || type == "tile" || id == "PathDetectionObject" ||
+         id == "PathCellObject" || id == "PathTileObject";
+}
+
+/// Adds what the feature outlines to the drawing. Throws Error for a feature that cannot be read.
+void read_feature(const Json& feature, const std::string& where, const std::string& source,
+                  const std::vector<std::string>& tumour_groups, Drawing& drawing) {
   check(text_of(member(feature, "type")) == "Feature", "{} is no Feature", where);
-  const Json& properties = member(feature, "properties");
-  const std::string object_type = text_of(member(properties, "objectType"));
-  if (object_type == "detection" || object_type == "cell" || object_type == "tile") return;
+  if (is_detection(feature)) return;
   std::vector<Polygon> parts = read_geometry(member(feature, "geometry"), where);
   if (parts.empty()) return;
+  const Json& properties = member(feature, "properties");
   const std::string group = classification_of(properties);
-  check(!group.empty(),
-        "{} has no classification; give it the class Tumor, or Ignore* for areas to leave out", where);
   const AnnotationRole role = role_in_qupath(group, tumour_groups);
-  check(
-      role != AnnotationRole::unknown,
-      "{} is of class \"{}\"; known are Tumor, and Ignore*, Exclusion, None, Normal (not); name the classes "
-      "that are tumour (--tumour-groups)",
-      where, group.substr(0, 40));
-  if (role == AnnotationRole::left_out) return;
+  check(role != AnnotationRole::ungrouped, "{} has no classification", where);
+  if (role == AnnotationRole::unknown && drawing.problem.empty()) {
+    drawing.problem = fmt::format(
+        "{}: {} is of class \"{}\"; known are Tumor, and Ignore*, Exclusion, Normal (not); name the classes "
+        "that are tumour (--tumour-groups)",
+        source, where, printable(group, 40));
+  }
+  if (role == AnnotationRole::left_out || role == AnnotationRole::unknown) return;
   for (Polygon& part : parts) {
     part.name = text_of(member(properties, "name"));
     part.group = group;
     part.excluded = role == AnnotationRole::excluded;
-    polygons.push_back(std::move(part));
+    drawing.polygons.push_back(std::move(part));
   }
 }
 
@@ -138,14 +161,18 @@ Annotations read_geojson(const std::filesystem::path& path, const std::vector<st
         "{}: is neither a FeatureCollection, nor a Feature, nor a list of them; annotations must be QuPath's "
         "GeoJSON",
         path.string());
-  std::vector<Polygon> polygons;
-  if (!features.is_array()) {
-    read_feature(features, fmt::format("{}: feature 0", path.string()), tumour_groups, polygons);
-    return Annotations(std::move(polygons));
+  Drawing drawing;
+  const std::size_t count = features.is_array() ? features.size() : 1;
+  for (std::size_t i = 0; i < count; ++i) {
+    try {
+      read_feature(features.is_array() ? features[i] : features, fmt::format("feature {}", i), path.string(),
+                   tumour_groups, drawing);
+    } catch (const Error& error) {
+      drawing.notes.emplace_back(error.what());
+    }
   }
-  for (std::size_t i = 0; i < features.size(); ++i)
-    read_feature(features[i], fmt::format("{}: feature {}", path.string(), i), tumour_groups, polygons);
-  return Annotations(std::move(polygons));
+  check(drawing.problem.empty(), "{}", drawing.problem);
+  return Annotations(std::move(drawing.polygons), std::move(drawing.notes));
 }
 
 std::string to_geojson(const Annotations& annotations) {

@@ -76,12 +76,79 @@ TEST(AnnotationTest, GroupsFollowCamelyonsRules) {
   for (const char* group : {"Tumor", "tumor", "_0", "_1", "Tumour"}) {
     EXPECT_TRUE(read_asap(folder.put("t.xml", asap(square(group)))).has_tumour()) << group;
   }
-  for (const char* group : {"_2", "Exclusion", "None", ""}) {
+  for (const char* group : {"_2", "Exclusion", "Normal"}) {
     const Annotations annotations = read_asap(folder.put("e.xml", asap(square(group))));
     ASSERT_EQ(annotations.polygons().size(), 1U) << group;
     EXPECT_TRUE(annotations.polygons()[0].excluded) << group;
   }
   EXPECT_TRUE(read_asap(folder.put("d.xml", asap(square("Tumor", "Dot")))).polygons().empty());
+}
+
+/// ASAP writes PartOfGroup="None" where nobody chose a group. Is it tumour? Nobody said.
+TEST(AnnotationTest, AnOutlineInNoGroupSaysNothing) {
+  const TemporaryFolder folder;
+  for (const char* group : {"None", "none", ""}) {
+    const std::string file = folder.put("n.xml", asap(square(group) + square("Tumor")));
+    const Annotations annotations = read_asap(file);
+    EXPECT_EQ(annotations.polygons().size(), 1U) << group;
+    ASSERT_EQ(annotations.notes().size(), 1U);
+    EXPECT_EQ(annotations.notes()[0], "annotation \"a\" is in no group");
+    EXPECT_EQ(read_asap(file, {"None"}).tumour_count(), 2) << group;
+  }
+}
+
+TEST(AnnotationTest, AGroupInsideOfAKnownGroupIsAsThatIs) {
+  const TemporaryFolder folder;
+  const auto with_groups = [&](const std::string& groups) {
+    return folder.put("s.xml", "<ASAP_Annotations><Annotations>" + square("ITC") +
+                                   "</Annotations><AnnotationGroups>" + groups +
+                                   "</AnnotationGroups></ASAP_Annotations>");
+  };
+  const std::string tumour = "<Group Name=\"Tumor\" PartOfGroup=\"None\"/>";
+  EXPECT_TRUE(
+      read_asap(
+          with_groups(
+              "<Group Name=\"ITC\" PartOfGroup=\"small\"/><Group Name=\"small\" PartOfGroup=\"Tumor\"/>" +
+              tumour))
+          .has_tumour());
+  EXPECT_TRUE(read_asap(with_groups("<Group Name=\"ITC\" PartOfGroup=\"_2\"/>")).polygons().at(0).excluded);
+  for (const char* parent : {"None", "", "ITC", "elsewhere"}) {
+    const std::string file =
+        with_groups("<Group Name=\"ITC\" PartOfGroup=\"" + std::string(parent) + "\"/>" + tumour);
+    EXPECT_NE(error_of([&] { read_asap(file); }).find("group \"ITC\""), std::string::npos) << parent;
+  }
+}
+
+TEST(AnnotationTest, WhatTheFileBeginsWithDecidesHowItIsRead) {
+  const TemporaryFolder folder;
+  const std::string xml = asap(square("Tumor"));
+  const std::string json =
+      R"({"type":"Feature","geometry":{"type":"Polygon","coordinates":[[[0,0],[10,0],[10,10],[0,0]]]},
+    "properties":{"classification":{"name":"Tumor"}}})";
+  for (const char* name : {"a.xml", "a.XML", "a.geojson", "a.GEOJSON", "a.json", "a.txt", "a"}) {
+    for (const std::string& text : {xml, json, "\xEF\xBB\xBF" + xml, "\xEF\xBB\xBF" + json, "\r\n  " + json})
+      EXPECT_TRUE(read_annotations(folder.put(name, text)).has_tumour()) << name << ": " << text;
+  }
+  std::string wide = "\xFF\xFE";
+  for (const char c : xml) wide += std::string({c, '\0'});
+  EXPECT_TRUE(read_annotations(folder.put("utf16.xml", wide)).has_tumour());
+  EXPECT_NE(error_of([&] { read_annotations(folder.put("e.xml", "")); }).find("e.xml: is empty"),
+            std::string::npos);
+  EXPECT_NE(error_of([&] {
+              read_annotations(folder.put("t.xml", "tumour at 3, 4"));
+            }).find("neither ASAP's XML nor QuPath's GeoJSON"),
+            std::string::npos);
+}
+
+TEST(AnnotationTest, KnowsWhichOutlinesLieOutsideOfASlide) {
+  const Annotations annotations({rectangle(-50, 10, -1, 20), rectangle(-5, 10, 5, 20),
+                                 rectangle(90, 90, 300, 300), rectangle(201, 0, 300, 10),
+                                 rectangle(500, 500, 600, 600, true)});
+  EXPECT_EQ(annotations.tumour_count(), 4);
+  EXPECT_EQ(annotations.tumour_count_outside(200, 100), 2);
+  const Annotations covered({rectangle(10, 10, 20, 20), rectangle(0, 0, 100, 100, true)});
+  EXPECT_EQ(covered.coverage(10, 10, 10), 0);
+  EXPECT_EQ(covered.coverage_without_exclusion(10, 10, 10), 1);
 }
 
 TEST(AnnotationTest, UnknownGroupsAreAnErrorUntilTumourGroupsAreNamed) {
@@ -118,17 +185,37 @@ TEST(AnnotationTest, BadFilesAreOneClearError) {
   EXPECT_NE(error("<ASAP_Annotations><Annota").find("not readable as XML"), std::string::npos);
   EXPECT_NE(error("").find("not readable as XML"), std::string::npos);
   EXPECT_NE(error("<Something/>").find("no ASAP_Annotations/Annotations"), std::string::npos);
+  EXPECT_NE(error("<Annotations><Annotation><Regions/></Annotation></Annotations>").find("ImageScope"),
+            std::string::npos);
+  EXPECT_NE(error_of([&] { read_asap(folder / "missing.xml"); }).find("missing.xml"), std::string::npos);
+}
+
+/// One odd object costs a note, not the slide.
+TEST(AnnotationTest, WhatCannotBeReadIsPassedOverWithANote) {
+  const TemporaryFolder folder;
+  const auto note = [&](const std::string& odd) {
+    const Annotations annotations = read_asap(folder.put("odd.xml", asap(square("Tumor") + odd)));
+    EXPECT_EQ(annotations.tumour_count(), 1) << odd;
+    EXPECT_EQ(annotations.notes().size(), 1U) << odd;
+    return annotations.notes().empty() ? std::string() : annotations.notes()[0];
+  };
   const std::string two =
       "<Annotation Name=\"b\" Type=\"Polygon\" PartOfGroup=\"_0\"><Coordinates>"
       "<Coordinate Order=\"0\" X=\"1\" Y=\"1\"/><Coordinate Order=\"1\" X=\"2\" Y=\"2\"/>"
       "</Coordinates></Annotation>";
-  EXPECT_NE(error(asap(two)).find("annotation \"b\" has 2 points"), std::string::npos);
+  EXPECT_EQ(note(two), "annotation \"b\" has 2 points; an outline needs three");
   for (const char* value : {"", "abc", "nan", "inf", "1e12", "1,5"}) {
-    std::string text = asap(square("_0"));
+    std::string text = square("_0");
     text.replace(text.find("X=\"10\""), 6, std::string("X=\"") + value + "\"");
-    EXPECT_NE(error(text).find("is not a level-0 coordinate"), std::string::npos) << value;
+    EXPECT_NE(note(text).find("is not a level-0 coordinate"), std::string::npos) << value;
   }
-  EXPECT_NE(error_of([&] { read_asap(folder / "missing.xml"); }).find("missing.xml"), std::string::npos);
+  for (const char* type : {"Dot", "PointSet", "Measurement"}) {
+    const Annotations annotations = read_asap(folder.put("m.xml", asap(square("None", type))));
+    EXPECT_TRUE(annotations.polygons().empty() && annotations.notes().empty()) << type;
+  }
+  std::string rectangle = two;
+  rectangle.replace(rectangle.find("Polygon"), 7, "Rectangle");
+  EXPECT_EQ(read_asap(folder.put("r.xml", asap(rectangle))).coverage(1, 1, 1), 1);
 }
 
 TEST(AnnotationTest, WrittenAsapReadsBackTheSame) {

@@ -63,8 +63,11 @@ TEST(GeoJsonTest, ClassesDecideWhatIsTumour) {
   EXPECT_NE(error_of([&] { read(of_class("Metastasis")); }).find("class \"Metastasis\""), std::string::npos);
   EXPECT_FALSE(read(of_class("Metastasis"), {"metastasis"}).at(0).excluded);
   EXPECT_TRUE(read(of_class("Gland"), {"metastasis"}).empty());
-  for (const char* properties : {"null", "{}", R"({"classification":null})", R"({"classification":{}})"})
-    EXPECT_NE(error_of([&] { read(properties); }).find("no classification"), std::string::npos) << properties;
+  for (const char* properties : {"null", "{}", R"({"classification":null})", R"({"classification":{}})"}) {
+    EXPECT_TRUE(read(properties).empty()) << properties;
+    EXPECT_EQ(read_geojson(folder / "c.geojson").notes().at(0), "feature 0 has no classification");
+    EXPECT_EQ(read(properties, {"None"}).size(), 1U) << properties;
+  }
 }
 
 TEST(GeoJsonTest, WhatHasNoAreaOrIsNoAnnotationIsSkipped) {
@@ -73,6 +76,9 @@ TEST(GeoJsonTest, WhatHasNoAreaOrIsNoAnnotationIsSkipped) {
   features += "," + feature(R"({"type":"LineString","coordinates":[[1,2],[3,4]]})", "{}");
   for (const char* type : {"detection", "cell", "tile"})
     features += "," + feature(polygon(kSquare), std::string(R"({"objectType":")") + type + "\"}");
+  for (const char* id : {"PathCellObject", "PathDetectionObject", "PathTileObject"})  // before QuPath 0.3
+    features += R"(,{"type":"Feature","id":")" + std::string(id) + R"(","geometry":)" + polygon(kSquare) +
+                R"(,"properties":)" + of_class("Tumor") + "}";
   EXPECT_TRUE(read_geojson(folder.put("d.geojson", collection(features))).polygons().empty());
   EXPECT_TRUE(read_geojson(folder.put("e.geojson", collection(""))).polygons().empty());
 }
@@ -86,23 +92,45 @@ TEST(GeoJsonTest, BadFilesAreOneClearError) {
     EXPECT_EQ(message.find('\n'), std::string::npos) << message;
     return message;
   };
-  const auto bad_ring = [&](const std::string& ring) {
-    return error(collection(feature(polygon(ring), of_class("Tumor"))));
-  };
-  EXPECT_NE(error("").find("not readable as JSON"), std::string::npos);
+  EXPECT_NE(error("").find("is empty"), std::string::npos);
   EXPECT_NE(error("{\"type\":").find("not readable as JSON"), std::string::npos);
   EXPECT_NE(error(std::string(100000, '[')).find("not readable as JSON"), std::string::npos);
   EXPECT_NE(error("3").find("QuPath's GeoJSON"), std::string::npos);
   EXPECT_NE(error(R"({"type":"FeatureCollection"})").find("QuPath's GeoJSON"), std::string::npos);
-  EXPECT_NE(error("[3]").find("feature 0 is no Feature"), std::string::npos);
-  EXPECT_NE(error(collection(feature(R"({"type":"Circle"})", "{}"))).find("\"Circle\""), std::string::npos);
-  EXPECT_NE(error(collection(feature("null", "{}"))).find("neither Polygon"), std::string::npos);
+}
+
+/// One odd object costs a note, not the slide.
+TEST(GeoJsonTest, WhatCannotBeReadIsPassedOverWithANote) {
+  const TemporaryFolder folder;
+  const auto note = [&](const std::string& odd) {
+    const std::string good = feature(polygon(kSquare), of_class("Tumor"));
+    const Annotations annotations = read_annotations(folder.put("odd.geojson", collection(good + "," + odd)));
+    EXPECT_EQ(annotations.tumour_count(), 1) << odd;
+    EXPECT_EQ(annotations.notes().size(), 1U) << odd;
+    return annotations.notes().empty() ? std::string() : annotations.notes()[0];
+  };
+  const auto bad_ring = [&](const std::string& ring) {
+    return note(feature(polygon(ring), of_class("Tumor")));
+  };
+  EXPECT_EQ(note("3"), "feature 1 is no Feature");
+  EXPECT_NE(note(feature(R"({"type":"Circle"})", "{}")).find("\"Circle\""), std::string::npos);
+  EXPECT_EQ(note(feature("null", of_class("Tumor"))), "feature 1 has no geometry");
+  EXPECT_EQ(note(feature(polygon(kSquare), R"({"name":"ROI"})")), "feature 1 has no classification");
+  EXPECT_NE(note(feature(R"({"type":"Polygon","coordinates":[]})", of_class("Tumor"))).find("no rings"),
+            std::string::npos);
   EXPECT_NE(bad_ring("").find("no rings"), std::string::npos);
   EXPECT_NE(bad_ring("7").find("no list of points"), std::string::npos);
   EXPECT_NE(bad_ring("[[0,0],[1,1],[0,0]]").find("ring of 2 points"), std::string::npos);
   EXPECT_NE(bad_ring("[[0],[1,1],[2,0]]").find("not [x, y]"), std::string::npos);
   EXPECT_NE(bad_ring("[[0,\"a\"],[1,1],[2,0]]").find("not [x, y]"), std::string::npos);
   EXPECT_NE(bad_ring("[[0,1e12],[1,1],[2,0]]").find("not a level-0 coordinate"), std::string::npos);
+}
+
+TEST(GeoJsonTest, CollectionsOfGeometriesAreTheirParts) {
+  const TemporaryFolder folder;
+  const std::string parts = R"({"type":"GeometryCollection","geometries":[)" + polygon(kSquare) + "," +
+                            R"({"type":"Point","coordinates":[1,2]},)" + polygon(kHole) + "]}";
+  EXPECT_EQ(read_geojson(folder.put("g.geojson", feature(parts, of_class("Tumor")))).tumour_count(), 2);
 }
 
 TEST(GeoJsonTest, WhatIsWrittenReadsBackTheSame) {
