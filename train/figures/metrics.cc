@@ -2,14 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "tensor/check.h"
+#include "train/figures/ranking.h"
 
 namespace mt::train {
 namespace {
 
-// True and false positives when everything from a distinct score upwards is called positive; scores descend.
+// Of each distinct score, descending.
 struct CumulativeCounts {
   std::vector<int64_t> false_positives;
   std::vector<int64_t> true_positives;
@@ -18,29 +18,13 @@ struct CumulativeCounts {
   int64_t positives() const { return true_positives.empty() ? 0 : true_positives.back(); }
 };
 
-void check_input(std::span<const int> labels, std::span<const double> scores) {
-  check(labels.size() == scores.size(), "metrics: {} labels for {} scores", labels.size(), scores.size());
-  for (std::size_t i = 0; i < labels.size(); ++i) {
-    check(labels[i] == 0 || labels[i] == 1, "metrics: label {} of item {}; only 0 and 1 are known", labels[i],
-          i);
-    check(!std::isnan(scores[i]), "metrics: the score of item {} is NaN", i);
-  }
-}
-
 CumulativeCounts cumulative_counts(std::span<const int> labels, std::span<const double> scores) {
-  check_input(labels, scores);
-  std::vector<std::size_t> order(scores.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
   CumulativeCounts counts;
-  int64_t positives = 0;
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    positives += labels[order[i]];
-    if (i + 1 < order.size() && scores[order[i + 1]] == scores[order[i]]) continue;
-    counts.true_positives.push_back(positives);
-    counts.false_positives.push_back(static_cast<int64_t>(i) + 1 - positives);
-    counts.thresholds.push_back(scores[order[i]]);
-  }
+  Ranking(labels, scores).for_each_step([&](double score, int64_t true_positives, int64_t false_positives) {
+    counts.true_positives.push_back(true_positives);
+    counts.false_positives.push_back(false_positives);
+    counts.thresholds.push_back(score);
+  });
   return counts;
 }
 
@@ -80,20 +64,20 @@ std::optional<RocCurve> roc_curve(std::span<const int> labels, std::span<const d
 }
 
 std::optional<double> auc(std::span<const int> labels, std::span<const double> scores) {
-  const CumulativeCounts counts = cumulative_counts(labels, scores);
-  if (counts.negatives() == 0 || counts.positives() == 0) return std::nullopt;
+  const Ranking ranking(labels, scores);
+  if (ranking.negatives() == 0 || ranking.positives() == 0) return std::nullopt;
   // A negative loses against every positive above it and half against those that tie with it.
   double twice_wins = 0;
   int64_t positives_above = 0;
   int64_t negatives_above = 0;
-  for (std::size_t i = 0; i < counts.thresholds.size(); ++i) {
-    const int64_t negatives = counts.false_positives[i] - negatives_above;
-    twice_wins +=
-        static_cast<double>(negatives) * static_cast<double>(positives_above + counts.true_positives[i]);
-    positives_above = counts.true_positives[i];
-    negatives_above = counts.false_positives[i];
-  }
-  return twice_wins / (2 * static_cast<double>(counts.positives()) * static_cast<double>(counts.negatives()));
+  ranking.for_each_step([&](double, int64_t true_positives, int64_t false_positives) {
+    twice_wins += static_cast<double>(false_positives - negatives_above) *
+                  static_cast<double>(positives_above + true_positives);
+    positives_above = true_positives;
+    negatives_above = false_positives;
+  });
+  return twice_wins /
+         (2 * static_cast<double>(ranking.positives()) * static_cast<double>(ranking.negatives()));
 }
 
 std::optional<PrecisionRecallCurve> precision_recall_curve(std::span<const int> labels,
@@ -113,12 +97,15 @@ std::optional<PrecisionRecallCurve> precision_recall_curve(std::span<const int> 
 }
 
 std::optional<double> average_precision(std::span<const int> labels, std::span<const double> scores) {
-  const auto curve = precision_recall_curve(labels, scores);
-  if (!curve) return std::nullopt;
+  const Ranking ranking(labels, scores);
+  if (ranking.positives() == 0) return std::nullopt;
   double area = 0;
-  for (std::size_t i = curve->recall.size() - 1; i-- > 0;) {
-    area += (curve->recall[i] - curve->recall[i + 1]) * curve->precision[i];
-  }
+  double recall_above = 0;
+  ranking.for_each_step([&](double, int64_t true_positives, int64_t false_positives) {
+    const double recall = ratio(true_positives, ranking.positives());
+    area += (recall - recall_above) * ratio(true_positives, true_positives + false_positives);
+    recall_above = recall;
+  });
   return area;
 }
 
@@ -145,7 +132,7 @@ double Confusion::f1() const {
 }
 
 Confusion confusion_at(std::span<const int> labels, std::span<const double> scores, double threshold) {
-  check_input(labels, scores);
+  check_labels_and_scores(labels, scores);
   Confusion counts;
   for (std::size_t i = 0; i < labels.size(); ++i) {
     const bool called = scores[i] >= threshold;
