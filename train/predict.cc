@@ -28,6 +28,7 @@ struct Options {
   float region_score = 0.5F;
   int threads = 0;
   std::string device = "cpu";
+  int gpu = -1;  // the first
   std::string kernels = "auto";
   std::vector<std::string> slides;
 };
@@ -43,6 +44,9 @@ Example:
 int run(const Options& options) {
   if (options.threads > 0) set_thread_count(options.threads);
   const Device device = parse_device(options.device);
+  if (options.gpu >= 0 && device != Device::cuda)
+    throw UsageError("--gpu: chooses among GPUs, so it needs --device cuda");
+  if (options.gpu >= 0) choose_gpu(options.gpu);
   require_device(device);
   choose_kernels(options.kernels, device);
   const Predictor predictor(options.run, options.variant, options.mpp_override, device);
@@ -95,6 +99,11 @@ int main(int argc, char** argv) {
   app.add_option("--device", options.device, "where to compute: cpu, cuda or simt, whatever the run used")
       ->capture_default_str()
       ->check(CLI::IsMember({"cpu", "cuda", "simt"}));
+  app.add_option("--gpu", options.gpu,
+                 "which GPU cuda is: its number for nvidia-smi, or its place in CUDA_VISIBLE_DEVICES, from 0 "
+                 "(-1: the first)")
+      ->capture_default_str()
+      ->check(CLI::Range(-1, 1023));
   app.add_option("--kernels", options.kernels,
                  "convolutions and matrix products on cuda: own, vendor (cuDNN, cuBLASLt) or auto")
       ->capture_default_str()

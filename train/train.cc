@@ -65,6 +65,7 @@ void count_slides(const Dataset& dataset, RunResult& result) {
 /// Throws one line when the device is not there.
 void use_device(const Config& config) {
   const Device device = device_of(config);
+  if (config.gpu >= 0) choose_gpu(config.gpu);
   require_device(device);
   choose_kernels(config.kernels, device);
   allocator(device).set_limit(static_cast<std::size_t>(config.device_memory) << 20);

@@ -1,74 +1,148 @@
 #include "bench/gpu/comparison.h"
 
 #include <benchmark/benchmark.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <memory>
+#include <optional>
 
-#include "kernels/fill/fill.h"
+#include "kernels/vendor/vendor.h"
 #include "tensor/check.h"
 #include "tensor/rng.h"
 
 namespace mt::bench {
 namespace {
 
-/// More than any GPU's L2: 50 MiB on an H100, 126 on a B200.
-constexpr int64_t kFlushFloats = int64_t{64} << 20;
+/// Device seconds between two events: long beside what an event costs.
+constexpr double kSecondsPerBatch = 1e-3;
+constexpr int64_t kMostRuns = 1024;
 
-void flush_l2(Device device) {
-  static const DeviceBuffer<float> memory(device == Device::cuda ? kFlushFloats : 16, device);
-  fill<float>(device).constant(memory.data(), 0.0F, device == Device::cuda ? kFlushFloats : 16, nullptr);
+/// A comparison whose turn it is.
+struct Running {
+  std::shared_ptr<const Comparison> comparison;
+  std::vector<Peer> peers;
+  std::vector<std::string> errors;  // one for each peer; "" where its answer agrees
+  bool replicated = false;          // memory has its copies
+};
+
+/// "" where the answers agree.
+std::string difference_of(const std::vector<double>& answer, const std::vector<double>& ours,
+                          const Comparison& c) {
+  if (answer.size() != ours.size() || answer.empty())
+    return fmt::format("gives {} numbers, {} {}", answer.size(), c.names[0], ours.size());
+  double largest = 0;
+  for (const double value : ours) largest = std::max(largest, std::abs(value));
+  double worst = 0;
+  for (std::size_t i = 0; i < ours.size(); ++i) {
+    const double difference = std::abs(answer[i] - ours[i]);
+    if (!(difference <= worst)) worst = difference;  // NaN, too
+    if (std::isnan(worst)) break;
+  }
+  if (worst <= c.tolerance * largest) return "";
+  return fmt::format("answers differ by {} where the largest number of {} is {}", worst, c.names[0], largest);
 }
 
-void compare_answers(const Comparison& c, Device device) {
-  std::vector<double> first;
-  for (const Peer& peer : c.peers) {
-    peer.run();
-    synchronize(device);
-    const std::vector<double> answer = peer.answer();
-    if (first.empty()) first = answer;
-    check(answer.size() == first.size() && !answer.empty(), "{} {}: {} gives {} numbers, {} {}", c.operation,
-          c.shape, peer.name, answer.size(), c.peers[0].name, first.size());
-    double largest = 0;
-    double difference = 0;
-    for (std::size_t i = 0; i < first.size(); ++i) {
-      largest = std::max(largest, std::abs(first[i]));
-      difference = std::max(difference, std::abs(answer[i] - first[i]));
+void compare_answers(Running& running, Device device) {
+  std::vector<double> ours;
+  for (const Peer& peer : running.peers) {
+    std::string error;
+    try {
+      peer.run(nullptr);
+      synchronize(device);
+      const std::vector<double> answer = peer.answer();
+      if (ours.empty()) ours = answer;
+      error = difference_of(answer, ours, *running.comparison);
+    } catch (const std::exception& thrown) {
+      error = thrown.what();
     }
-    check(difference <= c.tolerance * largest, "{} {}: {} and {} differ by {} where the largest number is {}",
-          c.operation, c.shape, peer.name, c.peers[0].name, difference, largest);
+    running.errors.push_back(error);
   }
 }
 
-void time_peer(benchmark::State& state, const Comparison& c, const Peer& peer, Device device, bool cold) {
+/// Makes the comparison's problem unless it is there.
+Running& running_of(const std::shared_ptr<const Comparison>& comparison, Device device) {
+  static auto& running =
+      *new std::optional<Running>;  // never destroyed: the driver may be gone before statics
+  if (!running || running->comparison != comparison) {
+    running.reset();  // its memory first
+    set_turn(0);
+    std::vector<Peer> peers = comparison->make();
+    check(peers.size() == comparison->names.size(), "{}: {} peers for {} names", comparison->operation,
+          peers.size(), comparison->names.size());
+    running = Running{comparison, std::move(peers), {}};
+    compare_answers(*running, device);
+  }
+  return *running;
+}
+
+double seconds_of(const std::function<void()>& work, Stream stream, Device device) {
   Event start(device);
   Event stop(device);
-  peer.run();  // algorithms are chosen, pools are filled
-  for (auto _ : state) {
-    if (cold) flush_l2(device);
-    start.record();
-    peer.run();
-    stop.record();
-    state.SetIterationTime(stop.seconds_since(start));
+  start.record(stream);
+  work();
+  stop.record(stream);
+  return stop.seconds_since(start);
+}
+
+/// How often a run is repeated between two events, so that all copies have their turn and the time is long.
+int64_t runs_between_events(double seconds, int64_t copies) {
+  const double enough = std::ceil(kSecondsPerBatch / std::max(seconds, 1e-7));
+  const int64_t runs = std::clamp<int64_t>(static_cast<int64_t>(enough), copies, kMostRuns);
+  return (runs + copies - 1) / copies * copies;
+}
+
+void time_peer(benchmark::State& state, Running& running, std::size_t index, bool cold, Device device) {
+  const Comparison& c = *running.comparison;
+  const Peer& peer = running.peers[index];
+  if (!running.errors[index].empty()) return state.SkipWithError(running.errors[index].c_str());
+  int64_t copies = 1;
+  if (cold) {
+    copies = copies_beyond_l2(device == Device::cuda ? kMostRuns : 2);
+    if (!std::exchange(running.replicated, true)) replicate_all(copies);
   }
+  const OwnedStream stream(device);
+  const auto run_once = [&] { peer.run(stream.get()); };
+  set_turn(0);
+  run_once();  // algorithms are chosen, pools are filled
+  const std::string computed_by = peer.computed_by ? peer.computed_by() : "";
+  const int64_t runs = device == Device::cuda
+                           ? runs_between_events(seconds_of(run_once, stream.get(), device), copies)
+                           : copies;
+  const auto run_all = [&] {
+    for (int64_t run = 0; run < runs; ++run) {
+      set_turn(run % copies);
+      run_once();
+    }
+  };
+  Graph graph(device, stream.get(), run_all);
+  const auto work = graph.recorded() ? std::function<void()>([&] { graph.replay(stream.get()); }) : run_all;
+  work();
+  while (state.KeepRunningBatch(runs)) state.SetIterationTime(seconds_of(work, stream.get(), device));
+  set_turn(0);
   const auto rate = benchmark::Counter::kIsIterationInvariantRate;
   if (c.flops > 0) state.counters["FLOP/s"] = benchmark::Counter(c.flops, rate);
   if (c.bytes > 0) state.counters["bytes/s"] = benchmark::Counter(c.bytes, rate);
+  state.SetLabel((graph.recorded() ? "graph" : "queued") + (computed_by.empty() ? "" : "; " + computed_by));
 }
 
 }  // namespace
 
-void register_comparison(Comparison comparison, Device device) {
-  compare_answers(comparison, device);
-  const auto kept = std::make_shared<const Comparison>(std::move(comparison));
-  for (const Peer& peer : kept->peers) {
+void register_comparison(const Comparison& comparison, Device device) {
+  const auto kept = std::make_shared<const Comparison>(comparison);
+  for (std::size_t index = 0; index < kept->names.size(); ++index) {
     for (const bool cold : {false, true}) {
       const std::string name =
-          kept->operation + "/" + kept->shape + "/" + peer.name + (cold ? "/cold" : "/warm");
+          kept->operation + "/" + kept->shape + "/" + kept->names[index] + (cold ? "/cold" : "/warm");
       benchmark::RegisterBenchmark(name.c_str(),
-                                   [kept, &peer, device, cold](benchmark::State& state) {
-                                     time_peer(state, *kept, peer, device, cold);
+                                   [kept, index, device, cold](benchmark::State& state) {
+                                     try {
+                                       time_peer(state, running_of(kept, device), index, cold, device);
+                                     } catch (const std::exception& error) {
+                                       state.SkipWithError(error.what());
+                                     }
                                    })
           ->UseManualTime()
           ->Unit(benchmark::kMicrosecond);
@@ -84,6 +158,10 @@ std::vector<float> uniform_values(int64_t n, uint64_t seed, float low, float hig
   std::vector<float> values(static_cast<std::size_t>(n));
   for (float& value : values) value = random.uniform(low, high);
   return values;
+}
+
+std::string vendor_choice() {
+  return vendor_missing().empty() ? vendor_tables().last_choice() : "";
 }
 
 }  // namespace mt::bench

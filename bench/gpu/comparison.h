@@ -1,53 +1,29 @@
 #pragma once
 // Times several ways to compute the same thing on a device, beside each other in one process: their answers
-// are compared first, then each is a Google benchmark, timed by the device's events, with the data left in L2
-// ("warm") and with L2 written over before each run ("cold").
+// are compared first, then each is a Google benchmark, timed by the device's events around many runs, on the
+// same memory each time ("warm") and on the next of so many copies that L2 holds none ("cold").
 
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "bench/gpu/device_buffer.h"
+#include "kernels/common/stream.h"
 #include "kernels/device/device.h"
-#include "tensor/allocator.h"
 
 namespace mt::bench {
 
-/// n elements of device memory.
-template <typename T>
-class DeviceBuffer {
- public:
-  DeviceBuffer(int64_t n, Device device)
-      : bytes_(static_cast<std::size_t>(n) * sizeof(T)),
-        device_(device),
-        data_(static_cast<T*>(allocator(device).allocate(bytes_))) {}
-  DeviceBuffer(const std::vector<T>& values, Device device)
-      : DeviceBuffer(static_cast<int64_t>(values.size()), device) {
-    copy_bytes(data_, device, values.data(), Device::cpu, bytes_);
-  }
-  ~DeviceBuffer() { allocator(device_).deallocate(data_, bytes_); }
-  DeviceBuffer(const DeviceBuffer&) = delete;
-  DeviceBuffer& operator=(const DeviceBuffer&) = delete;
-
-  T* data() const { return data_; }
-  std::vector<T> host() const {
-    std::vector<T> values(bytes_ / sizeof(T));
-    copy_bytes(values.data(), Device::cpu, data_, device_, bytes_);
-    return values;
-  }
-
- private:
-  std::size_t bytes_;
-  Device device_;
-  T* data_;
-};
-
 /// One way to compute the answer.
 struct Peer {
-  std::string name;           // "own", "cuBLASLt"
-  std::function<void()> run;  // queues the work in the default stream
+  std::string name;  // "own", "vendor"
+  /// Queues the work. Work that does not wait for the device is recorded as a graph and replayed, so that
+  /// what the host needs for each launch is not timed.
+  std::function<void(Stream)> run;
   /// What run() left behind; peers must agree within `tolerance` of the largest element.
   std::function<std::vector<double>()> answer;
+  /// What it was computed by: an engine of cuDNN, say. May be empty.
+  std::function<std::string()> computed_by = {};
 };
 
 struct Comparison {
@@ -56,13 +32,17 @@ struct Comparison {
   double flops = 0;
   double bytes = 0;  // the least that must move
   double tolerance = 1e-4;
-  std::vector<Peer> peers;  // the first is ours, the baseline is named by `baseline`
-  std::string baseline;     // peer that the ratio is taken against; "" where this build has none
+  std::vector<std::string> names;  // of the peers; the first is ours
+  std::string baseline;            // peer that the ratio is taken against; "" where this build has none
+  /// Makes the problem and its peers, in the order of `names`, when the first of them is timed; they are gone
+  /// when the next comparison's turn comes.
+  std::function<std::vector<Peer>()> make;
 };
 
-/// Runs each peer once and compares; throws Error when two disagree. Then registers
-/// OPERATION/SHAPE/PEER/{warm,cold}. Peers must stay alive, so the comparison is kept.
-void register_comparison(Comparison comparison, Device device);
+/// Registers OPERATION/SHAPE/PEER/{warm,cold}. Before the first is timed each peer runs once: one that fails,
+/// or whose answer differs from ours, is a row with that error, and the others go on. The label of a row says
+/// how it was timed ("graph": replayed; "queued": run after run) and what computed it.
+void register_comparison(const Comparison& comparison, Device device);
 
 /// What to compare: defined one file for each family. `quick` makes shapes that the SIMT machine runs in
 /// seconds.
@@ -73,5 +53,8 @@ void register_fusions(Device device, bool quick);
 
 /// Values in [low, high), the same for ever.
 std::vector<float> uniform_values(int64_t n, uint64_t seed, float low = -1, float high = 1);
+
+/// What the vendor's library chose in the last call, for Peer::computed_by.
+std::string vendor_choice();
 
 }  // namespace mt::bench

@@ -27,18 +27,20 @@ std::vector<double> joined(const Buffers&... buffers) {
   return all;
 }
 
+/// An entry that does at once what a chain does, and the chain.
+struct Fusion {
+  std::function<void(Stream)> at_once, chain;
+  std::function<std::vector<double>()> answer;
+};
+
 /// The first peer is the fused entry, the baseline the chain.
-void compare_with_chain(const std::string& operation, const std::string& shape, double bytes,
-                        std::function<void()> at_once, std::function<void()> chain,
-                        const std::function<std::vector<double>()>& answer, Device device) {
-  register_comparison({operation,
-                       shape,
-                       0,
-                       bytes,
-                       1e-6,
-                       {{"own", std::move(at_once), answer}, {"chain", std::move(chain), answer}},
-                       "chain"},
-                      device);
+void compare_with_chain(const std::string& operation, const std::string& shape, double bytes, Device device,
+                        const std::function<Fusion()>& make) {
+  const auto peers = [make] {
+    const Fusion f = make();
+    return std::vector<Peer>{{"own", f.at_once, f.answer}, {"chain", f.chain, f.answer}};
+  };
+  register_comparison({operation, shape, 0, bytes, 1e-6, {"own", "chain"}, "chain", peers}, device);
 }
 
 void compare_bce(int64_t n, Device device) {
@@ -51,20 +53,20 @@ void compare_bce(int64_t n, Device device) {
           dlogits(count, where) {}
     DeviceBuffer<float> logits, targets, dloss, loss, dlogits;
   };
-  const auto p = std::make_shared<Problem>(n, device);
-  const Bce<float>& op = bce<float>(device);
-  compare_with_chain(
-      "bce_with_gradient", std::to_string(n), 12 * static_cast<double>(n),
-      [p, n, &op] {
-        op.mean_with_gradient(p->logits.data(), p->targets.data(), 1.5, p->dloss.data(), p->loss.data(),
-                              p->dlogits.data(), n, nullptr);
-      },
-      [p, n, &op] {
-        op.mean_forward(p->logits.data(), p->targets.data(), 1.5, p->loss.data(), n, nullptr);
-        op.mean_backward(p->logits.data(), p->targets.data(), 1.5, p->dloss.data(), p->dlogits.data(), n,
-                         nullptr);
-      },
-      [p] { return joined(p->loss, p->dlogits); }, device);
+  compare_with_chain("bce_with_gradient", std::to_string(n), 12 * static_cast<double>(n), device, [=] {
+    const auto p = std::make_shared<Problem>(n, device);
+    const Bce<float>& op = bce<float>(device);
+    return Fusion{[p, n, &op](Stream stream) {
+                    op.mean_with_gradient(p->logits.data(), p->targets.data(), 1.5, p->dloss.data(),
+                                          p->loss.data(), p->dlogits.data(), n, stream);
+                  },
+                  [p, n, &op](Stream stream) {
+                    op.mean_forward(p->logits.data(), p->targets.data(), 1.5, p->loss.data(), n, stream);
+                    op.mean_backward(p->logits.data(), p->targets.data(), 1.5, p->dloss.data(),
+                                     p->dlogits.data(), n, stream);
+                  },
+                  [p] { return joined(p->loss, p->dlogits); }};
+  });
 }
 
 void compare_rank_loss(int64_t pairs, int64_t bag, int64_t top, Device device) {
@@ -81,22 +83,23 @@ void compare_rank_loss(int64_t pairs, int64_t bag, int64_t top, Device device) {
     DeviceBuffer<float> logits, dloss, loss, dlogits;
     DeviceBuffer<int64_t> selected;
   };
-  const auto p = std::make_shared<Problem>(pairs, bag, top, device);
-  const RankLoss<float>& op = rank_loss<float>(device);
-  compare_with_chain(
-      "rank_loss_with_gradient", fmt::format("{}x2x{}", pairs, bag),
-      16 * static_cast<double>(pairs) * static_cast<double>(bag),
-      [p, pairs, top, &op] {
-        op.with_gradient(p->logits.data(), p->dloss.data(), p->offsets.data(), pairs, top, p->loss.data(),
-                         p->selected.data(), p->dlogits.data(), nullptr);
-      },
-      [p, pairs, top, &op] {
-        op.forward(p->logits.data(), p->offsets.data(), pairs, top, p->loss.data(), p->selected.data(),
-                   nullptr);
-        op.backward(p->loss.data(), p->dloss.data(), p->offsets.data(), p->selected.data(), pairs, top,
-                    p->dlogits.data(), nullptr);
-      },
-      [p] { return joined(p->loss, p->dlogits); }, device);
+  compare_with_chain("rank_loss_with_gradient", fmt::format("{}x2x{}", pairs, bag),
+                     16 * static_cast<double>(pairs) * static_cast<double>(bag), device, [=] {
+                       const auto p = std::make_shared<Problem>(pairs, bag, top, device);
+                       const RankLoss<float>& op = rank_loss<float>(device);
+                       return Fusion{[p, pairs, top, &op](Stream stream) {
+                                       op.with_gradient(p->logits.data(), p->dloss.data(), p->offsets.data(),
+                                                        pairs, top, p->loss.data(), p->selected.data(),
+                                                        p->dlogits.data(), stream);
+                                     },
+                                     [p, pairs, top, &op](Stream stream) {
+                                       op.forward(p->logits.data(), p->offsets.data(), pairs, top,
+                                                  p->loss.data(), p->selected.data(), stream);
+                                       op.backward(p->loss.data(), p->dloss.data(), p->offsets.data(),
+                                                   p->selected.data(), pairs, top, p->dlogits.data(), stream);
+                                     },
+                                     [p] { return joined(p->loss, p->dlogits); }};
+                     });
 }
 
 /// The last norm of an embedding, residual and ReLU included, then the average over the map.
@@ -112,22 +115,24 @@ void compare_average(int64_t n, int64_t pixels, int64_t c, Device device) {
     DeviceBuffer<float> x, residual, y;          // (N,P,C)
     DeviceBuffer<float> mean, inv_std, average;  // (N,C)
   };
-  const auto p = std::make_shared<Problem>(n, pixels, c, device);
-  const Norm<float>& op = norm<float>(device);
-  const Pool<float>& pooling = pool<float>(device);
   compare_with_chain(
       "instance_norm_average", fmt::format("{}x{}x{}", n, pixels, c),
-      8 * static_cast<double>(n) * static_cast<double>(pixels) * static_cast<double>(c),
-      [=, &op] {
-        op.instance_average(p->x.data(), nullptr, nullptr, p->residual.data(), true, p->average.data(), n,
-                            pixels, c, 1e-5F, nullptr);
-      },
-      [=, &op, &pooling] {
-        op.instance_forward(p->x.data(), nullptr, nullptr, p->residual.data(), true, p->y.data(),
-                            p->mean.data(), p->inv_std.data(), n, pixels, c, 1e-5F, nullptr);
-        pooling.global_average_forward(p->y.data(), p->average.data(), n, pixels, c, nullptr);
-      },
-      [p] { return joined(p->average); }, device);
+      8 * static_cast<double>(n) * static_cast<double>(pixels) * static_cast<double>(c), device, [=] {
+        const auto p = std::make_shared<Problem>(n, pixels, c, device);
+        const Norm<float>& op = norm<float>(device);
+        const Pool<float>& pooling = pool<float>(device);
+        return Fusion{[=, &op](Stream stream) {
+                        op.instance_average(p->x.data(), nullptr, nullptr, p->residual.data(), true,
+                                            p->average.data(), n, pixels, c, 1e-5F, stream);
+                      },
+                      [=, &op, &pooling](Stream stream) {
+                        op.instance_forward(p->x.data(), nullptr, nullptr, p->residual.data(), true,
+                                            p->y.data(), p->mean.data(), p->inv_std.data(), n, pixels, c,
+                                            1e-5F, stream);
+                        pooling.global_average_forward(p->y.data(), p->average.data(), n, pixels, c, stream);
+                      },
+                      [p] { return joined(p->average); }};
+      });
 }
 
 /// SimCLR's views as a network takes them.
@@ -152,22 +157,24 @@ void compare_views(int64_t batch, int64_t side, Device device) {
     std::vector<AugmentParameters> parameters;
     ImageScaling scaling{{0.485F, 0.456F, 0.406F}, {0.229F, 0.224F, 0.225F}, false};
   };
-  const auto p = std::make_shared<Problem>(batch, side, device);
-  const Augment<float>& op = augment<float>(device);
-  const Copy<float>& copying = copy<float>(device);
   compare_with_chain(
       "normalised_views", fmt::format("{}x{}x{}", batch, side, side),
-      15 * static_cast<double>(batch) * static_cast<double>(side) * static_cast<double>(side),
-      [=, &op] {
-        op.apply_normalised(p->images.data(), p->parameters.data(), p->scaling, p->views.data(), batch, side,
-                            side, side, kBlurSize, nullptr);
-      },
-      [=, &op, &copying] {
-        op.apply(p->images.data(), p->parameters.data(), p->bytes.data(), batch, side, side, side, kBlurSize,
-                 nullptr);
-        copying.image_to_float(p->bytes.data(), p->views.data(), batch, side * side, p->scaling, nullptr);
-      },
-      [p] { return joined(p->views); }, device);
+      15 * static_cast<double>(batch) * static_cast<double>(side) * static_cast<double>(side), device, [=] {
+        const auto p = std::make_shared<Problem>(batch, side, device);
+        const Augment<float>& op = augment<float>(device);
+        const Copy<float>& copying = copy<float>(device);
+        return Fusion{[=, &op](Stream stream) {
+                        op.apply_normalised(p->images.data(), p->parameters.data(), p->scaling,
+                                            p->views.data(), batch, side, side, side, kBlurSize, stream);
+                      },
+                      [=, &op, &copying](Stream stream) {
+                        op.apply(p->images.data(), p->parameters.data(), p->bytes.data(), batch, side, side,
+                                 side, kBlurSize, stream);
+                        copying.image_to_float(p->bytes.data(), p->views.data(), batch, side * side,
+                                               p->scaling, stream);
+                      },
+                      [p] { return joined(p->views); }};
+      });
 }
 
 }  // namespace

@@ -13,6 +13,8 @@ namespace mt::bench {
 namespace {
 
 constexpr double kLevel = 0.8;
+constexpr const char* kCubSort = "CUB_radix_sort";
+constexpr const char* kCubSelect = "CUB_select";
 
 struct Scores {
   Scores(int64_t count, Device device)
@@ -24,73 +26,79 @@ struct Scores {
   int64_t kept = 0;
 };
 
-void compare_quantile(int64_t n, Device device) {
+std::vector<Peer> quantile_peers(int64_t n, Device device) {
   const auto p = std::make_shared<Scores>(n, device);
   const auto answer = [p] { return std::vector<double>{p->quantile}; };
-  Comparison c{"quantile",
-               std::to_string(n),
-               0,
-               4 * static_cast<double>(n),
-               1e-6,
-               {{"own",
-                 [p, device] {
-                   select<float>(device).quantiles(p->scores.data(), nullptr, p->n, &kLevel, &p->quantile, 1,
-                                                   nullptr);
-                 },
-                 answer}},
-               ""};
+  const auto own = [p, device](Stream stream) {
+    select<float>(device).quantiles(p->scores.data(), nullptr, p->n, &kLevel, &p->quantile, 1, stream);
+  };
+  std::vector<Peer> peers{{"own", own, answer}};
 #if MT_WITH_CUDA
   if (device == Device::cuda) {
     const auto sort = std::make_shared<CubSort>(n);
     const auto pair = std::make_shared<DeviceBuffer<float>>(2, device);
-    const auto run = [p, sort, pair] {
+    const auto cub = [p, sort, pair, device](Stream stream) {
       const double position = kLevel * static_cast<double>(p->n - 1);
       const auto below = static_cast<int64_t>(position);
-      sort->order_statistics(p->scores.data(), below, pair->data(), nullptr);
-      const std::vector<float> values = pair->host();  // ours ends on the host too
+      sort->order_statistics(p->scores.data(), below, pair->data(), stream);
+      float values[2];  // ours ends on the host too
+      copy_bytes(values, Device::cpu, pair->data(), device, sizeof(values), stream);
       const double share = position - static_cast<double>(below);
       p->quantile = values[0] + share * (static_cast<double>(values[1]) - values[0]);
     };
-    c.peers.push_back({"CUB_radix_sort", run, answer});
-    c.baseline = c.peers.back().name;
+    peers.push_back({kCubSort, cub, answer});
   }
 #endif
-  register_comparison(std::move(c), device);
+  return peers;
 }
 
-void compare_compact(int64_t n, Device device) {
+std::vector<Peer> compact_peers(int64_t n, Device device) {
   const auto p = std::make_shared<Scores>(n, device);
   const auto answer = [p] {
     const std::vector<int64_t> all = p->indices.host();
     return std::vector<double>(all.begin(), all.begin() + p->kept);
   };
-  Comparison c{"compact",
-               std::to_string(n),
-               0,
-               4 * static_cast<double>(n) + 8 * (1 - kLevel) * static_cast<double>(n),
-               0,
-               {{"own",
-                 [p, device] {
-                   p->kept =
-                       compact<float>(device).indices(p->scores.data(), nullptr, p->n, Threshold::at_least,
-                                                      static_cast<float>(kLevel), p->indices.data(), nullptr);
-                 },
-                 answer}},
-               ""};
+  const auto own = [p, device](Stream stream) {
+    p->kept = compact<float>(device).indices(p->scores.data(), nullptr, p->n, Threshold::at_least,
+                                             static_cast<float>(kLevel), p->indices.data(), stream);
+  };
+  std::vector<Peer> peers{{"own", own, answer}};
 #if MT_WITH_CUDA
   if (device == Device::cuda) {
     const auto choose = std::make_shared<CubSelect>(n);
     const auto count = std::make_shared<DeviceBuffer<int64_t>>(1, device);
-    const auto run = [p, choose, count] {
+    const auto cub = [p, choose, count, device](Stream stream) {
       choose->at_least(p->scores.data(), static_cast<float>(kLevel), p->indices.data(), count->data(),
-                       nullptr);
-      p->kept = count->host()[0];  // ours ends on the host too
+                       stream);
+      copy_bytes(&p->kept, Device::cpu, count->data(), device, sizeof(p->kept),
+                 stream);  // ours ends there too
     };
-    c.peers.push_back({"CUB_select", run, answer});
-    c.baseline = c.peers.back().name;
+    peers.push_back({kCubSelect, cub, answer});
   }
 #endif
-  register_comparison(std::move(c), device);
+  return peers;
+}
+
+/// Ours, and CUB's where there is one.
+std::vector<std::string> names_with(const char* peer, Device device) {
+  std::vector<std::string> names{"own"};
+  if (device == Device::cuda) names.emplace_back(peer);
+  return names;
+}
+
+void compare_quantile(int64_t n, Device device) {
+  register_comparison(
+      {"quantile", std::to_string(n), 0, 4 * static_cast<double>(n), 1e-6, names_with(kCubSort, device),
+       device == Device::cuda ? kCubSort : "", [=] { return quantile_peers(n, device); }},
+      device);
+}
+
+void compare_compact(int64_t n, Device device) {
+  register_comparison({"compact", std::to_string(n), 0,
+                       4 * static_cast<double>(n) + 8 * (1 - kLevel) * static_cast<double>(n), 0,
+                       names_with(kCubSelect, device), device == Device::cuda ? kCubSelect : "",
+                       [=] { return compact_peers(n, device); }},
+                      device);
 }
 
 }  // namespace

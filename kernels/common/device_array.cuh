@@ -19,9 +19,9 @@ class DeviceArray {
   explicit DeviceArray(int64_t n) : bytes_(static_cast<std::size_t>(n) * sizeof(T)) {
     if (n > 0) data_ = static_cast<T*>(allocator(kDevice).allocate(bytes_));
   }
-  /// A copy of n elements of host memory.
+  /// A copy of n elements of host memory, which may change at once. Does not wait.
   DeviceArray(const T* host, int64_t n, Stream stream) : DeviceArray(n) {
-    copy_bytes(data_, kDevice, host, Device::cpu, bytes_, stream);
+    queue_copy_to_device(kDevice, data_, host, bytes_, stream);
   }
   DeviceArray(const std::vector<T>& host, Stream stream)
       : DeviceArray(host.data(), static_cast<int64_t>(host.size()), stream) {}

@@ -24,6 +24,7 @@ template <typename Table>
 struct Version {
   std::string_view name;
   const Table* table;
+  bool (*is_there)();  // asked when the version is looked for; null: always there
 };
 
 template <typename Table>
@@ -34,19 +35,20 @@ std::vector<Version<Table>>& device_versions(Device device) {
 
 /// Makes a backend's table known; called by register_OP() in OP.cu.
 template <typename Table>
-void register_table(Device device, const Table& table, std::string_view version = "") {
-  device_versions<Table>(device).push_back({version, &table});
+void register_table(Device device, const Table& table, std::string_view version = "",
+                    bool (*is_there)() = nullptr) {
+  device_versions<Table>(device).push_back({version, &table, is_there});
 }
 
 /// Registers every table of this build's .cu files; only the first call does anything.
 void register_device_operations();
 
-/// null when there is none.
+/// null when there is none, or when it is registered but not there on this machine.
 template <typename Table>
 const Table* find_device_table(Device device, std::string_view version = "") {
   register_device_operations();
   for (const Version<Table>& v : device_versions<Table>(device)) {
-    if (v.name == version) return v.table;
+    if (v.name == version) return v.is_there == nullptr || v.is_there() ? v.table : nullptr;
   }
   return nullptr;
 }
@@ -60,12 +62,12 @@ bool has_device_table(Device device) {
 inline constexpr std::string_view kVendorVersion = "vendor";
 
 /// Whose kernels the front doors of gemm and conv2d give on cuda: `--kernels`. automatic: the vendor's where
-/// this build has them. Everywhere else the project's own compute whatever is chosen.
+/// their module loads. Everywhere else the project's own compute whatever is chosen.
 enum class KernelChoice : uint8_t { own, vendor, automatic };
 void set_kernel_choice(KernelChoice choice);
 KernelChoice kernel_choice();
 /// Takes --kernels own|vendor|auto for a device. Throws UsageError for another word and for vendor kernels on
-/// a device that is not cuda, Error where this build has none.
+/// a device that is not cuda, Error where they do not load. auto: where they do not, one note says why.
 void choose_kernels(std::string_view word, Device device);
 
 [[noreturn]] void fail_no_table(const char* operation, Device device, std::string_view version);

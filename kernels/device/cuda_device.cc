@@ -3,6 +3,12 @@
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+#include <mutex>
+
 #include "kernels/device/device.h"
 #include "kernels/device/pool.h"
 #include "tensor/check.h"
@@ -36,6 +42,51 @@ class CudaMemory final : public MemorySource {
   void deallocate(void* pointer, std::size_t) noexcept override { cudaFree(pointer); }
 };
 
+/// Pinned memory for copies of a few KiB, used in turn: one waits only for its own last copy.
+class StagingRing {
+ public:
+  void copy(void* target, const void* source, std::size_t bytes, cudaStream_t stream) {
+    cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
+    check_cuda(cudaStreamIsCapturing(stream, &capture), "cudaStreamIsCapturing");
+    check(capture == cudaStreamCaptureStatusNone, "cuda: a copy through staging memory cannot be recorded");
+    const std::scoped_lock lock(mutex_);
+    Slot& slot = slots_[next_++ % slots_.size()];
+    if (slot.copied == nullptr) {
+      check_cuda(cudaEventCreateWithFlags(&slot.copied, cudaEventDisableTiming), "cudaEventCreate");
+    }
+    check_cuda(cudaEventSynchronize(slot.copied), "copy, or work queued before it", slot.bytes);
+    if (bytes > slot.bytes) grow(slot, bytes);
+    std::memcpy(slot.memory, source, bytes);
+    check_cuda(cudaMemcpyAsync(target, slot.memory, bytes, cudaMemcpyHostToDevice, stream), "cudaMemcpyAsync",
+               bytes);
+    check_cuda(cudaEventRecord(slot.copied, stream), "cudaEventRecord");
+  }
+
+ private:
+  struct Slot {
+    void* memory = nullptr;
+    std::size_t bytes = 0;
+    cudaEvent_t copied = nullptr;
+  };
+  static void grow(Slot& slot, std::size_t bytes) {
+    cudaFreeHost(slot.memory);
+    slot.memory = nullptr;
+    slot.bytes = 0;
+    const std::size_t size = std::bit_ceil(std::max<std::size_t>(bytes, 4096));
+    check_cuda(cudaMallocHost(&slot.memory, size), "cudaMallocHost", size);
+    slot.bytes = size;
+  }
+
+  std::mutex mutex_;
+  std::array<Slot, 32> slots_;
+  std::size_t next_ = 0;
+};
+
+StagingRing& staging_ring() {
+  static auto* ring = new StagingRing;  // lives as long as the process: the driver may be gone before statics
+  return *ring;
+}
+
 class CudaRuntime final : public DeviceRuntime {
  public:
   bool present() override {
@@ -65,11 +116,15 @@ class CudaRuntime final : public DeviceRuntime {
     copy(target, source, bytes, cudaMemcpyDeviceToHost, stream);
   }
   void copy_on_device(void* target, const void* source, std::size_t bytes, Stream stream) override {
-    copy(target, source, bytes, cudaMemcpyDeviceToDevice, stream);
+    check_cuda(cudaMemcpyAsync(target, source, bytes, cudaMemcpyDeviceToDevice, native(stream)),
+               "cudaMemcpyAsync", bytes);
   }
   void copy_to_device_async(void* target, const void* source, std::size_t bytes, Stream stream) override {
     check_cuda(cudaMemcpyAsync(target, source, bytes, cudaMemcpyHostToDevice, native(stream)),
                "cudaMemcpyAsync", bytes);
+  }
+  void copy_to_device_staged(void* target, const void* source, std::size_t bytes, Stream stream) override {
+    staging_ring().copy(target, source, bytes, native(stream));
   }
   void* allocate_pinned(std::size_t bytes) override {
     void* pointer = nullptr;
@@ -111,6 +166,31 @@ class CudaRuntime final : public DeviceRuntime {
     float milliseconds = 0;
     check_cuda(cudaEventElapsedTime(&milliseconds, native(start), native(stop)), "cudaEventElapsedTime");
     return static_cast<double>(milliseconds) * 1e-3;
+  }
+  GraphHandle record_graph(Stream stream, const std::function<void()>& body) override {
+    check_cuda(cudaStreamBeginCapture(native(stream), cudaStreamCaptureModeThreadLocal),
+               "cudaStreamBeginCapture");
+    bool complete = true;
+    try {
+      body();
+    } catch (const Error&) {  // of what cannot be recorded; anything else is thrown when it is run instead
+      complete = false;
+    }
+    cudaGraph_t graph = nullptr;
+    complete = cudaStreamEndCapture(native(stream), &graph) == cudaSuccess && complete;
+    std::size_t nodes = 0;
+    complete = complete && cudaGraphGetNodes(graph, nullptr, &nodes) == cudaSuccess && nodes > 0;
+    cudaGraphExec_t executable = nullptr;
+    complete = complete && cudaGraphInstantiate(&executable, graph, 0) == cudaSuccess;
+    if (graph != nullptr) cudaGraphDestroy(graph);
+    cudaGetLastError();  // clears what a refusal left
+    return complete ? reinterpret_cast<GraphHandle>(executable) : nullptr;
+  }
+  void replay_graph(GraphHandle graph, Stream stream) override {
+    check_cuda(cudaGraphLaunch(reinterpret_cast<cudaGraphExec_t>(graph), native(stream)), "cudaGraphLaunch");
+  }
+  void destroy_graph(GraphHandle graph) noexcept override {
+    cudaGraphExecDestroy(reinterpret_cast<cudaGraphExec_t>(graph));
   }
 
  private:

@@ -21,7 +21,7 @@ namespace mt::cuda_backend {
 inline constexpr Device kDevice = Device::cuda;
 
 /// Queues the kernel. Throws Error with its name and configuration when the launch is refused; what goes
-/// wrong while it runs is thrown by the next copy or synchronize().
+/// wrong while it runs is thrown by the next launch, copy or synchronize(), whichever comes first.
 template <auto kKernel, typename... Args>
 void launch(Extent grid, Extent block, int64_t shared_bytes, Stream stream, Args... args) {
   const LaunchConfig config{kernel_signature<kKernel>(), grid, block, shared_bytes, stream};
@@ -34,13 +34,13 @@ void launch(Extent grid, Extent block, int64_t shared_bytes, Stream stream, Args
   if (shared_bytes > granted) {
     const cudaError_t status = cudaFuncSetAttribute(kKernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                                     static_cast<int>(shared_bytes));
-    if (status != cudaSuccess) fail_launch(config, cudaGetErrorString(status));
+    if (status != cudaSuccess) fail_queued(config, cudaGetErrorString(status));
     granted = shared_bytes;
   }
   kKernel<<<size(grid), size(block), static_cast<std::size_t>(shared_bytes),
             reinterpret_cast<cudaStream_t>(stream)>>>(args...);
   const cudaError_t status = cudaGetLastError();
-  if (status != cudaSuccess) fail_launch(config, cudaGetErrorString(status));
+  if (status != cudaSuccess) fail_queued(config, cudaGetErrorString(status));
 }
 
 namespace simt {

@@ -1,6 +1,9 @@
 #include "kernels/device/device.h"
 
 #include <array>
+#include <cstdlib>
+#include <sstream>
+#include <vector>
 
 #include "kernels/device/host_runtime.h"
 #include "tensor/check.h"
@@ -28,6 +31,20 @@ std::array<DeviceRuntime*, 3>& registry() {
   return true;
 }();
 
+/// Of a list with commas.
+std::vector<std::string> words_of(const std::string& list) {
+  std::vector<std::string> words;
+  std::istringstream text(list);
+  for (std::string word; std::getline(text, word, ',');) words.push_back(word);
+  return words;
+}
+
+/// What may hide a GPU from the driver.
+std::string hidden() {
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  return visible == nullptr ? "" : fmt::format(" (--gpu or CUDA_VISIBLE_DEVICES asks for '{}')", visible);
+}
+
 }  // namespace
 
 void register_device(Device device, DeviceRuntime* runtime) {
@@ -47,7 +64,25 @@ bool device_is_present(Device device) {
 
 void require_device(Device device) {
   check(device_runtime(device).present(),
-        "--device {}: no NVIDIA GPU with a working driver found; use --device cpu", name_of(device));
+        "--device {}: no NVIDIA GPU with a working driver found{}; use --device cpu", name_of(device),
+        hidden());
+}
+
+void choose_gpu(int64_t number) {
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  std::string chosen = std::to_string(number);
+  if (visible != nullptr) {
+    const std::vector<std::string> names = words_of(visible);
+    if (number < 0 || number >= static_cast<int64_t>(names.size())) {
+      throw UsageError(fmt::format("--gpu {}: CUDA_VISIBLE_DEVICES={} names {} of them, counted from 0",
+                                   number, visible, names.size()));
+    }
+    chosen = names[static_cast<std::size_t>(number)];
+  } else {
+    if (number < 0) throw UsageError(fmt::format("--gpu {}: GPUs are counted from 0", number));
+    setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID", 0);  // the order of nvidia-smi, not the fastest first
+  }
+  setenv("CUDA_VISIBLE_DEVICES", chosen.c_str(), 1);
 }
 
 void copy_bytes(void* target, Device target_device, const void* source, Device source_device,
@@ -64,8 +99,19 @@ void copy_bytes(void* target, Device target_device, const void* source, Device s
   }
 }
 
+void queue_copy_to_device(Device device, void* target, const void* source, std::size_t bytes, Stream stream) {
+  if (bytes > 0) device_runtime(device).copy_to_device_staged(target, source, bytes, stream);
+}
+
 void synchronize(Device device, Stream stream) {
   device_runtime(device).synchronize(stream);
+}
+
+void settle(Device device, Stream stream) noexcept {
+  try {
+    synchronize(device, stream);
+  } catch (const std::exception&) {  // an error of the device stays: the next launch or copy throws it
+  }
 }
 
 }  // namespace mt

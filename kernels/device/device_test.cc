@@ -2,16 +2,21 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <vector>
 
 #include "kernels/common/tables.h"
+#include "kernels/device/host_runtime.h"
 #include "kernels/device/launch.h"
 #include "kernels/device/pool.h"
+#include "kernels/fill/fill.h"
 #include "kernels/softmax/softmax.h"
 #include "tensor/check.h"
 #include "tensor/tensor.h"
+#include "tests/harness/error_of.h"
 
 namespace mt {
 namespace {
@@ -152,6 +157,109 @@ TEST_P(DeviceTest, WhatIsCopiedInAnotherStreamIsThereBehindItsEvent) {
   }
 }
 
+TEST_P(DeviceTest, AQueuedCopyHasReadItsSourceWhenItReturns) {
+  const Tensor target = Tensor::empty({2, 40000}, DType::i32, GetParam());
+  for (const int64_t n : {1, 40000, 7}) {
+    for (int round = 0; round < 40; ++round) {  // more than the staging memory holds at once
+      std::vector<int> values(static_cast<std::size_t>(n), round);
+      queue_copy_to_device(GetParam(), target.raw(), values.data(), values.size() * sizeof(int));
+      std::fill(values.begin(), values.end(), -1);
+    }
+    std::vector<int> back(static_cast<std::size_t>(n));
+    copy_bytes(back.data(), Device::cpu, target.raw(), GetParam(), back.size() * sizeof(int));
+    EXPECT_EQ(back, std::vector<int>(static_cast<std::size_t>(n), 39));
+  }
+  queue_copy_to_device(GetParam(), nullptr, nullptr, 0);
+}
+
+TEST_P(DeviceTest, AGraphDoesItsWorkWheneverItIsReplayed) {
+  const OwnedStream stream(GetParam());
+  const Tensor source = Tensor::empty({4}, DType::i32, GetParam());
+  const Tensor target = Tensor::empty({4}, DType::i32, GetParam());
+  std::vector<int> values{1, 2, 3, 4};
+  Graph graph(GetParam(), stream.get(), [&] {
+    copy_bytes(target.raw(), GetParam(), source.raw(), GetParam(), source.bytes(), stream.get());
+  });
+  ASSERT_TRUE(graph.recorded());
+  for (int round = 0; round < 2; ++round) {
+    values[0] = 10 + round;
+    copy_bytes(source.raw(), GetParam(), values.data(), Device::cpu, source.bytes());
+    graph.replay(stream.get());
+    std::vector<int> back(4);
+    copy_bytes(back.data(), Device::cpu, target.raw(), GetParam(), target.bytes(), stream.get());
+    EXPECT_EQ(back, values);
+  }
+}
+
+TEST(CudaGraphTest, WhatWaitsForTheDeviceCannotBeRecorded) {
+  if (!device_is_present(Device::cuda)) GTEST_SKIP() << "no NVIDIA GPU";
+  const OwnedStream stream(Device::cuda);
+  const Tensor target = Tensor::empty({1}, DType::i32, Device::cuda);
+  const Graph waits(Device::cuda, stream.get(), [&] { synchronize(Device::cuda, stream.get()); });
+  EXPECT_FALSE(waits.recorded());
+  const int value = 1;
+  const Graph stages(Device::cuda, stream.get(), [&] {
+    queue_copy_to_device(Device::cuda, target.raw(), &value, sizeof(value), stream.get());
+  });
+  EXPECT_FALSE(stages.recorded());
+  const Graph nothing(Device::cuda, stream.get(), [] {});
+  EXPECT_FALSE(nothing.recorded());
+  synchronize(Device::cuda);  // and no error is left behind
+}
+
+/// A device on which some kernel has failed: whoever waits is told.
+class BrokenRuntime final : public HostRuntime {
+ public:
+  BrokenRuntime() : HostRuntime("broken") {}
+  void synchronize(Stream) override { fail("cuda: an illegal memory access was encountered"); }
+};
+
+TEST(DeviceErrorTest, WhatADestructorWaitsForThrowsNothing) {
+  BrokenRuntime broken;
+  DeviceRuntime& simt = device_runtime(Device::simt);
+  register_device(Device::simt, &broken);
+  EXPECT_THROW(synchronize(Device::simt), Error);
+  static_assert(noexcept(settle(Device::simt, nullptr)));
+  settle(Device::simt, nullptr);
+  register_device(Device::simt, &simt);
+}
+
+/// `--gpu N` in a process of its own, as the driver reads its environment once.
+class ChooseGpuTest : public ::testing::Test {
+ protected:
+  void SetUp() override { ::testing::FLAGS_gtest_death_test_style = "threadsafe"; }
+  [[noreturn]] static void choose(const char* visible, int64_t number) {
+    unsetenv("CUDA_DEVICE_ORDER");
+    if (visible == nullptr) {
+      unsetenv("CUDA_VISIBLE_DEVICES");
+    } else {
+      setenv("CUDA_VISIBLE_DEVICES", visible, 1);
+    }
+    const std::string error = error_of([&] { choose_gpu(number); });
+    const char* order = std::getenv("CUDA_DEVICE_ORDER");
+    const char* chosen = std::getenv("CUDA_VISIBLE_DEVICES");
+    fmt::print(stderr, "{}; {}; {}", error, chosen == nullptr ? "all" : chosen,
+               order == nullptr ? "any order" : order);
+    std::exit(0);
+  }
+};
+
+TEST_F(ChooseGpuTest, OfAllItIsTheOneThatNvidiaSmiNumbersSo) {
+  EXPECT_EXIT(choose(nullptr, 3), ::testing::ExitedWithCode(0), "^no error; 3; PCI_BUS_ID$");
+}
+
+TEST_F(ChooseGpuTest, OfThoseThatTheEnvironmentNamesItIsTheOneAtThatPlace) {
+  EXPECT_EXIT(choose("2,GPU-8932f937,0", 1), ::testing::ExitedWithCode(0),
+              "^no error; GPU-8932f937; any order$");
+}
+
+TEST_F(ChooseGpuTest, ANumberBeyondTheListIsRefused) {
+  EXPECT_EXIT(choose("2,5", 2), ::testing::ExitedWithCode(0),
+              "^--gpu 2: CUDA_VISIBLE_DEVICES=2,5 names 2 of them, counted from 0; 2,5; any order$");
+  EXPECT_EXIT(choose("", 0), ::testing::ExitedWithCode(0), "names 0 of them");
+  EXPECT_EXIT(choose(nullptr, -1), ::testing::ExitedWithCode(0), "^--gpu -1: GPUs are counted from 0; all;");
+}
+
 TEST(SimtStreamTest, ACopyIsMadeNoEarlierThanSomebodyWaitsForIt) {
   const OwnedStream stream(Device::simt);
   const std::vector<int> before{1, 2};
@@ -185,6 +293,24 @@ TEST(DeviceTablesTest, AMissingTableIsOneClearError) {
   } catch (const Error& error) {
     EXPECT_STREQ(error.what(), "nothing: this build has no simt version; use --device cpu");
   }
+}
+
+// The driver reports what went wrong in earlier work when something is launched.
+TEST(LaunchTest, WhatTheDriverSaysMayBeTheFaultOfEarlierWork) {
+  const LaunchConfig config{"[with auto kKernel = mt::simt_backend::scale]", 7, 128, 0, nullptr};
+  EXPECT_EQ(
+      error_of([&] { fail_queued(config, "an illegal memory access was encountered"); }),
+      "scale <grid (7,1,1), block (128,1,1), 0 shared bytes>, or work queued before it: an illegal memory "
+      "access was encountered");
+}
+
+TEST(LaunchTest, ACudaLaunchWithoutADriverIsOneErrorThatNamesIt) {
+  if (find_device_table<Fill<float>>(Device::cuda) == nullptr || device_is_present(Device::cuda))
+    GTEST_SKIP() << "needs a build for cuda on a machine without a GPU";
+  EXPECT_NE(error_of([] {
+              fill<float>(Device::cuda).constant(nullptr, 0, 8, nullptr);
+            }).find("or work queued before it: "),
+            std::string::npos);
 }
 
 TEST(LaunchTest, KernelNamesAreCutFromWhatEachCompilerSays) {

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -30,6 +31,11 @@ struct EventObject {
   uint64_t copies = 0;  // of the stream, before the event
 };
 
+/// Nothing is faster for being recorded here: the work is done anew.
+struct GraphObject {
+  std::function<void()> body;
+};
+
 class HostRuntime : public DeviceRuntime {
  public:
   explicit HostRuntime(std::string description) : description_(std::move(description)) {}
@@ -48,6 +54,9 @@ class HostRuntime : public DeviceRuntime {
   void copy_to_device_async(void* target, const void* source, std::size_t bytes, Stream stream) override {
     if (stream == nullptr) return copy_to_device(target, source, bytes, stream);
     stream->pending.push_back({target, source, bytes});
+  }
+  void copy_to_device_staged(void* target, const void* source, std::size_t bytes, Stream stream) override {
+    copy_to_device(target, source, bytes, stream);
   }
   void* allocate_pinned(std::size_t bytes) override {
     void* pointer = std::aligned_alloc(64, (bytes / 64 + 1) * 64);
@@ -74,6 +83,11 @@ class HostRuntime : public DeviceRuntime {
   double seconds_between(EventHandle start, EventHandle stop) override {
     return std::chrono::duration<double>(stop->time - start->time).count();
   }
+  GraphHandle record_graph(Stream, const std::function<void()>& body) override {
+    return new GraphObject{body};
+  }
+  void replay_graph(GraphHandle graph, Stream) override { graph->body(); }
+  void destroy_graph(GraphHandle graph) noexcept override { delete graph; }
 
  private:
   /// Until `count` copies of the stream have been made.

@@ -30,6 +30,10 @@ void fail_launch(const LaunchConfig& config, const char* reason) {
   fail("{}: {}", describe(config), reason);
 }
 
+void fail_queued(const LaunchConfig& config, const char* reason) {
+  fail("{}, or work queued before it: {}", describe(config), reason);
+}
+
 void fail_kernel(const std::string& text) {
   fail("{}", text);
 }

@@ -42,6 +42,8 @@ std::string describe(const LaunchConfig& config);
 /// Throws Error when the grid or block is empty or beyond what any CUDA device runs.
 void check_launch(const LaunchConfig& config);
 [[noreturn]] void fail_launch(const LaunchConfig& config, const char* reason);
+/// For what a driver says after a launch: it may be the fault of a kernel before this one in the queue.
+[[noreturn]] void fail_queued(const LaunchConfig& config, const char* reason);
 /// Throws Error with this text; for .cu files, which cannot include tensor/check.h.
 [[noreturn]] void fail_kernel(const std::string& text);
 

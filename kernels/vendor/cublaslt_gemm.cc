@@ -7,6 +7,8 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <string>
 
 #include "kernels/vendor/module.h"
 #include "tensor/check.h"
@@ -87,19 +89,30 @@ class Library {
     std::array<int64_t, 13> key;
   };
 
-  void run(const Problem& p, const float* a, const float* b, float beta, float* c, Stream stream) {
+  /// False, with c as it was, where cuBLASLt has nothing for the product.
+  bool run(const Problem& p, const float* a, const float* b, float beta, float* c, Stream stream) {
     const std::scoped_lock lock(mutex_);
-    const float alpha = 1;
-    const auto& algorithm = algorithm_for(p);
-    check_cublas(cublasLtMatmul(handle_, p.operation.get(), &alpha, b, p.b.get(), a, p.a.get(), &beta, c,
-                                p.c.get(), c, p.c.get(), &algorithm, workspace_.reserve(kWorkspaceBytes),
-                                kWorkspaceBytes, reinterpret_cast<cudaStream_t>(stream)),
-                 "product");
+    Choice& choice = choice_for(p);
+    if (choice.algorithm) {
+      const float alpha = 1;
+      void* workspace = workspace_.reserve(kWorkspaceBytes);
+      const cublasStatus_t status = cublasLtMatmul(
+          handle_, p.operation.get(), &alpha, b, p.b.get(), a, p.a.get(), &beta, c, p.c.get(), c, p.c.get(),
+          &*choice.algorithm, workspace, kWorkspaceBytes, reinterpret_cast<cudaStream_t>(stream));
+      if (status != CUBLAS_STATUS_SUCCESS) refuse(choice, p, status);
+    }
+    last_choice = choice.algorithm ? choice.name : kOwnKernel;
+    return choice.algorithm.has_value();
   }
 
  private:
-  const cublasLtMatmulAlgo_t& algorithm_for(const Problem& p) {
-    if (const auto known = algorithms_.find(p.key); known != algorithms_.end()) return known->second;
+  struct Choice {
+    std::optional<cublasLtMatmulAlgo_t> algorithm;  // empty: there is none
+    std::string name;
+  };
+
+  Choice& choice_for(const Problem& p) {
+    if (const auto known = choices_.find(p.key); known != choices_.end()) return known->second;
     cublasLtMatmulPreference_t made = nullptr;
     check_cublas(cublasLtMatmulPreferenceCreate(&made), "preference");
     const Preference preference(made);
@@ -110,22 +123,60 @@ class Library {
     set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, p.alignments[2]);
     cublasLtMatmulHeuristicResult_t result{};
     int found = 0;
-    check_cublas(cublasLtMatmulAlgoGetHeuristic(handle_, p.operation.get(), p.b.get(), p.a.get(), p.c.get(),
-                                                p.c.get(), preference.get(), 1, &result, &found),
-                 "choice of an algorithm");
-    check(found == 1, "cuBLASLt: no algorithm for this product; use --kernels own");
-    return algorithms_.emplace(p.key, result.algo).first->second;
+    const cublasStatus_t status =
+        cublasLtMatmulAlgoGetHeuristic(handle_, p.operation.get(), p.b.get(), p.a.get(), p.c.get(), p.c.get(),
+                                       preference.get(), 1, &result, &found);
+    Choice choice;
+    if (status == CUBLAS_STATUS_SUCCESS && found == 1) {
+      choice = {result.algo, name_of(result.algo)};
+    } else {
+      refuse(choice, p, status == CUBLAS_STATUS_SUCCESS ? CUBLAS_STATUS_NOT_SUPPORTED : status);
+    }
+    return choices_.emplace(p.key, std::move(choice)).first->second;
+  }
+
+  void refuse(Choice& choice, const Problem& p, cublasStatus_t status) {
+    refusals_.say(fmt::format("cuBLASLt: product of {} x {} x {}: {}", p.key[3], p.key[4], p.key[5],
+                              cublasLtGetStatusString(status)));
+    choice.algorithm.reset();
+  }
+
+  /// "algorithm 21 tile 20 stages 8 splits 1"; what the library does not say is left out.
+  static std::string name_of(const cublasLtMatmulAlgo_t& algorithm) {
+    std::string name;
+    const auto add = [&](const char* word, cublasLtMatmulAlgoConfigAttributes_t attribute) {
+      int32_t value = 0;
+      std::size_t written = 0;
+      if (cublasLtMatmulAlgoConfigGetAttribute(&algorithm, attribute, &value, sizeof(value), &written) ==
+          CUBLAS_STATUS_SUCCESS)
+        name += fmt::format("{}{} {}", name.empty() ? "" : " ", word, value);
+    };
+    add("algorithm", CUBLASLT_ALGO_CONFIG_ID);
+    add("tile", CUBLASLT_ALGO_CONFIG_TILE_ID);
+    add("stages", CUBLASLT_ALGO_CONFIG_STAGES_ID);
+    add("splits", CUBLASLT_ALGO_CONFIG_SPLITK_NUM);
+    return name;
   }
 
   cublasLtHandle_t handle_ = nullptr;
   Workspace workspace_;
+  Refusals refusals_;
   std::mutex mutex_;
-  std::map<std::array<int64_t, 13>, cublasLtMatmulAlgo_t> algorithms_;
+  std::map<std::array<int64_t, 13>, Choice> choices_;
 };
 
-Library& library() {
-  static auto* instance = new Library;  // lives as long as the process: the driver may be gone before statics
-  return *instance;
+/// null where cuBLASLt does not start, which is said.
+Library* library() {
+  static auto* instance =
+      []() -> Library* {  // lives as long as the process: the driver may be gone before statics
+    try {
+      return new Library;
+    } catch (const Error& error) {
+      Refusals().say(error.what());
+      return nullptr;
+    }
+  }();
+  return instance;
 }
 
 template <Precision kPrecision>
@@ -134,24 +185,27 @@ void multiply(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t 
               const GemmEpilogue<float>& epilogue, Stream stream) {
   if (m == 0 || n == 0) return;
   const bool activated = epilogue.activation != GemmActivation::none;
-  // The library has no empty sums, and its ReLU does not promise to keep NaN: activations are ours.
-  if (k == 0 || (activated && ldc != n)) {
+  const auto own = [&] {
+    last_choice = kOwnKernel;
     host->gemm->multiply(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta, c, ldc, epilogue, stream);
-    return;
-  }
+  };
+  // The library has no empty sums, and its ReLU does not promise to keep NaN: activations are ours.
+  Library* cublas = k == 0 || (activated && ldc != n) ? nullptr : library();
+  if (cublas == nullptr) return own();
   const Operation product = operation(kPrecision, transpose_a, transpose_b, epilogue.bias);
   const Layout b_layout = transpose_b ? layout(k, n, ldb) : layout(n, k, ldb);
   const Layout a_layout = transpose_a ? layout(m, k, lda) : layout(k, m, lda);
   const Layout c_layout = layout(n, m, ldc);
   const std::array<uint32_t, 3> alignments{alignment_of(b), alignment_of(a), alignment_of(c)};
-  library().run({product,
-                 b_layout,
-                 a_layout,
-                 c_layout,
-                 alignments,
-                 {static_cast<int64_t>(kPrecision), transpose_a, transpose_b, m, n, k, lda, ldb, ldc,
-                  epilogue.bias != nullptr, alignments[0], alignments[1], alignments[2]}},
-                a, b, beta, c, stream);
+  const Library::Problem problem{
+      product,
+      b_layout,
+      a_layout,
+      c_layout,
+      alignments,
+      {static_cast<int64_t>(kPrecision), transpose_a, transpose_b, m, n, k, lda, ldb, ldc,
+       epilogue.bias != nullptr, alignments[0], alignments[1], alignments[2]}};
+  if (!cublas->run(problem, a, b, beta, c, stream)) return own();
   if (activated) {
     const auto kind =
         epilogue.activation == GemmActivation::relu ? ActivationKind::relu : ActivationKind::tanh;

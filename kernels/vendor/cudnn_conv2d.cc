@@ -3,6 +3,7 @@
 
 #include <map>
 #include <mutex>
+#include <optional>
 
 #include "kernels/vendor/cudnn_graph.h"
 #include "kernels/vendor/module.h"
@@ -92,10 +93,24 @@ std::vector<cudnnBackendNumericalNote_t> refused(Precision precision) {
   return notes;
 }
 
+/// How cuDNN computes a pass.
 struct Plan {
-  Descriptor execution;
-  int64_t workspace_bytes;
+  std::optional<Descriptor> execution;  // empty: it does not
+  int64_t workspace_bytes = 0;
+  std::string name;  // of the engine
 };
+
+/// Engines that want more are passed over.
+constexpr int64_t kMostWorkspaceBytes = int64_t{1} << 30;
+
+/// "backward data of 64x56x56x64 with 128 filters of 3x3, stride 2".
+std::string text_of(Pass pass, const Conv2dShape& s) {
+  const char* name = pass == Pass::forward ? "forward"
+                     : pass == Pass::data  ? "backward data"
+                                           : "backward weights";
+  return fmt::format("{} of {}x{}x{}x{} with {} filters of {}x{}, stride {}", name, s.n, s.h, s.w, s.c, s.k,
+                     s.r, s.s, s.stride);
+}
 
 using Key = std::array<int64_t, 12>;
 
@@ -103,23 +118,23 @@ class Library {
  public:
   Library() { check_cudnn(cudnnCreate(&handle_), "start"); }
 
-  void run(Pass pass, Precision precision, const Conv2dShape& s, void* images, void* filters, void* outputs,
+  /// False, with `outputs` of the pass as they were, where cuDNN has nothing for it.
+  bool run(Pass pass, Precision precision, const Conv2dShape& s, void* images, void* filters, void* outputs,
            Stream stream) {
     const std::scoped_lock lock(mutex_);
-    check_cudnn(cudnnSetStream(handle_, reinterpret_cast<cudaStream_t>(stream)), "set the stream");
-    const int64_t alignment = alignment_of(images, filters, outputs);
-    const Plan& plan = plan_for(pass, precision, s, alignment);
-    std::array<int64_t, 3> ids{kImages, kFilters, kOutputs};
-    std::array<void*, 3> pointers{images, filters, outputs};
-    void* workspace = plan.workspace_bytes > 0
-                          ? workspace_.reserve(static_cast<std::size_t>(plan.workspace_bytes))
-                          : nullptr;
-    Descriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
-    pack.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, ids);
-    pack.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3, pointers.data());
-    pack.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
-    pack.finalize("name the tensors of a convolution");
-    check_cudnn(cudnnBackendExecute(handle_, plan.execution.raw(), pack.raw()), "convolution");
+    Plan& plan = plan_for(pass, precision, s, alignment_of(images, filters, outputs));
+    if (plan.execution) {
+      try {
+        execute(plan, images, filters, outputs, stream);
+      } catch (const OutOfMemory&) {  // the caller knows smaller parts
+        throw;
+      } catch (const Error& error) {
+        refusals_.say(fmt::format("{}: {}", text_of(pass, s), error.what()));
+        plan.execution.reset();
+      }
+    }
+    last_choice = plan.execution ? plan.name : kOwnKernel;
+    return plan.execution.has_value();
   }
 
  private:
@@ -130,7 +145,22 @@ class Library {
     return bits % 16 == 0 ? 16 : bits % 8 == 0 ? 8 : 4;
   }
 
-  const Plan& plan_for(Pass pass, Precision precision, const Conv2dShape& s, int64_t alignment) {
+  void execute(const Plan& plan, void* images, void* filters, void* outputs, Stream stream) {
+    check_cudnn(cudnnSetStream(handle_, reinterpret_cast<cudaStream_t>(stream)), "set the stream");
+    const std::array<int64_t, 3> ids{kImages, kFilters, kOutputs};
+    const std::array<void*, 3> pointers{images, filters, outputs};
+    void* workspace = plan.workspace_bytes > 0
+                          ? workspace_.reserve(static_cast<std::size_t>(plan.workspace_bytes))
+                          : nullptr;
+    Descriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
+    pack.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, ids);
+    pack.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3, pointers.data());
+    pack.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
+    pack.finalize("name the tensors of a convolution");
+    check_cudnn(cudnnBackendExecute(handle_, plan.execution->raw(), pack.raw()), "convolution");
+  }
+
+  Plan& plan_for(Pass pass, Precision precision, const Conv2dShape& s, int64_t alignment) {
     const Key key{static_cast<int64_t>(pass),
                   static_cast<int64_t>(precision),
                   s.n,
@@ -144,7 +174,14 @@ class Library {
                   s.padding,
                   alignment};
     if (const auto known = plans_.find(key); known != plans_.end()) return known->second;
-    return plans_.emplace(key, make_plan(graph(pass, s, alignment), precision)).first->second;
+    Plan plan;
+    try {
+      plan = make_plan(graph(pass, s, alignment), precision);
+      if (!plan.execution) refusals_.say("cuDNN has no deterministic engine for the " + text_of(pass, s));
+    } catch (const Error& error) {
+      refusals_.say(fmt::format("{}: {}", text_of(pass, s), error.what()));
+    }
+    return plans_.emplace(key, std::move(plan)).first->second;
   }
 
   Descriptor graph(Pass pass, const Conv2dShape& s, int64_t alignment) {
@@ -168,7 +205,7 @@ class Library {
     return graph;
   }
 
-  /// The first proposal that the precision allows and that runs here.
+  /// The first proposal that the precision allows and that runs here; an empty plan where there is none.
   Plan make_plan(const Descriptor& graph, Precision precision) {
     const auto notes = refused(precision);
     for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
@@ -179,25 +216,45 @@ class Library {
         execution.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, proposal);
         if (!execution.try_finalize()) continue;
         const int64_t bytes = execution.integer(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE);
-        return {std::move(execution), bytes};
+        if (bytes > kMostWorkspaceBytes) continue;
+        return {std::move(execution), bytes, name_of_engine(proposal)};
       }
     }
-    fail("cuDNN: no deterministic engine for this convolution; use --kernels own");
+    return {};
   }
 
   cudnnHandle_t handle_ = nullptr;
   Workspace workspace_;
+  Refusals refusals_;
   std::mutex mutex_;
   std::map<Key, Plan> plans_;
 };
 
-Library& library() {
-  static auto* instance = new Library;  // lives as long as the process: the driver may be gone before statics
-  return *instance;
+/// null where cuDNN does not start, which is said.
+Library* library() {
+  static auto* instance =
+      []() -> Library* {  // lives as long as the process: the driver may be gone before statics
+    try {
+      return new Library;
+    } catch (const Error& error) {
+      Refusals().say(error.what());
+      return nullptr;
+    }
+  }();
+  return instance;
 }
 
 bool is_empty(const Conv2dShape& s) {
   return s.n == 0 || s.c == 0 || s.k == 0;
+}
+
+/// Whether cuDNN has computed the pass; where not the project's own kernel does.
+bool computed(Pass pass, Precision precision, const Conv2dShape& s, void* images, void* filters,
+              void* outputs, Stream stream) {
+  host->check_conv2d(s);
+  last_choice = kOwnKernel;
+  Library* cudnn = is_empty(s) ? nullptr : library();
+  return cudnn != nullptr && cudnn->run(pass, precision, s, images, filters, outputs, stream);
 }
 
 void* writable(const float* pointer) {
@@ -206,23 +263,23 @@ void* writable(const float* pointer) {
 
 template <Precision kPrecision>
 void forward(const float* x, const float* weight, float* y, const Conv2dShape& s, Stream stream) {
-  host->check_conv2d(s);
-  if (is_empty(s)) return host->conv2d->forward(x, weight, y, s, stream);
-  library().run(Pass::forward, kPrecision, s, writable(x), writable(weight), y, stream);
+  if (!computed(Pass::forward, kPrecision, s, writable(x), writable(weight), y, stream)) {
+    host->conv2d->forward(x, weight, y, s, stream);
+  }
 }
 
 template <Precision kPrecision>
 void backward_data(const float* dy, const float* weight, float* dx, const Conv2dShape& s, Stream stream) {
-  host->check_conv2d(s);
-  if (is_empty(s)) return host->conv2d->backward_data(dy, weight, dx, s, stream);
-  library().run(Pass::data, kPrecision, s, dx, writable(weight), writable(dy), stream);
+  if (!computed(Pass::data, kPrecision, s, dx, writable(weight), writable(dy), stream)) {
+    host->conv2d->backward_data(dy, weight, dx, s, stream);
+  }
 }
 
 template <Precision kPrecision>
 void backward_weights(const float* x, const float* dy, float* dw, const Conv2dShape& s, Stream stream) {
-  host->check_conv2d(s);
-  if (is_empty(s)) return host->conv2d->backward_weights(x, dy, dw, s, stream);
-  library().run(Pass::weights, kPrecision, s, writable(x), dw, writable(dy), stream);
+  if (!computed(Pass::weights, kPrecision, s, writable(x), dw, writable(dy), stream)) {
+    host->conv2d->backward_weights(x, dy, dw, s, stream);
+  }
 }
 
 // With an epilogue and of 8-bit pixels the project's own kernels compute: their sums per channel have a fixed
@@ -230,11 +287,13 @@ void backward_weights(const float* x, const float* dy, float* dw, const Conv2dSh
 
 void forward_fused(const float* x, const float* weight, float* y, const Conv2dShape& s,
                    const Conv2dEpilogue<float>& epilogue, Stream stream) {
+  last_choice = kOwnKernel;
   host->conv2d->forward_fused(x, weight, y, s, epilogue, stream);
 }
 
 void forward_pixels(const uint8_t* pixels, const ImageScaling& scaling, const float* weight, float* y,
                     const Conv2dShape& s, const Conv2dEpilogue<float>& epilogue, Stream stream) {
+  last_choice = kOwnKernel;
   host->conv2d->forward_pixels(pixels, scaling, weight, y, s, epilogue, stream);
 }
 

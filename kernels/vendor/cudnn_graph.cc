@@ -21,6 +21,13 @@ int64_t read(cudnnBackendDescriptor_t from, cudnnBackendAttributeName_t name,
   return std::min<int64_t>(count, static_cast<int64_t>(raw.size()));
 }
 
+Descriptor engine_of(const Descriptor& configuration) {
+  std::vector<Descriptor> engine;
+  engine.emplace_back(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
+  read(configuration.raw(), CUDNN_ATTR_ENGINECFG_ENGINE, engine);
+  return std::move(engine[0]);
+}
+
 }  // namespace
 
 void check_cudnn(cudnnStatus_t status, const char* what) {
@@ -68,17 +75,33 @@ std::vector<Descriptor> proposed_engines(const Descriptor& graph, cudnnBackendHe
 }
 
 bool has_note(const Descriptor& configuration, const std::vector<cudnnBackendNumericalNote_t>& notes) {
-  std::vector<Descriptor> engine;
-  engine.emplace_back(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
-  read(configuration.raw(), CUDNN_ATTR_ENGINECFG_ENGINE, engine);
+  const Descriptor engine = engine_of(configuration);
   std::array<cudnnBackendNumericalNote_t, CUDNN_NUMERICAL_NOTE_TYPE_COUNT> said{};
   int64_t count = 0;
   check_cudnn(
-      cudnnBackendGetAttribute(engine[0].raw(), CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
+      cudnnBackendGetAttribute(engine.raw(), CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
                                static_cast<int64_t>(said.size()), &count, said.data()),
       "read the notes of an engine");
   return std::any_of(said.begin(), said.begin() + std::min<int64_t>(count, said.size()),
                      [&](auto note) { return std::find(notes.begin(), notes.end(), note) != notes.end(); });
+}
+
+std::string name_of_engine(const Descriptor& configuration) {
+  std::string name = "eng" + std::to_string(engine_of(configuration).integer(CUDNN_ATTR_ENGINE_GLOBAL_INDEX));
+  std::vector<Descriptor> knobs;
+  for (int i = 0; i < CUDNN_KNOB_TYPE_COUNTS; ++i) knobs.emplace_back(CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR);
+  const int64_t count = read(configuration.raw(), CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, knobs);
+  for (int64_t i = 0; i < count; ++i) {
+    const Descriptor& knob = knobs[static_cast<std::size_t>(i)];
+    cudnnBackendKnobType_t type{};
+    int64_t read_count = 0;
+    check_cudnn(cudnnBackendGetAttribute(knob.raw(), CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE,
+                                         1, &read_count, &type),
+                "read a knob of an engine");
+    name += " k" + std::to_string(static_cast<int>(type)) + "=" +
+            std::to_string(knob.integer(CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE));
+  }
+  return name;
 }
 
 }  // namespace mt::vendor

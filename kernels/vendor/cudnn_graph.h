@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -54,5 +55,8 @@ class Descriptor {
 std::vector<Descriptor> proposed_engines(const Descriptor& graph, cudnnBackendHeurMode_t mode);
 /// Whether a proposal's engine carries any of these notes.
 bool has_note(const Descriptor& configuration, const std::vector<cudnnBackendNumericalNote_t>& notes);
+
+/// "eng38 k2=5 k5=1", as cuDNN's own tools name an engine with its knobs.
+std::string name_of_engine(const Descriptor& configuration);
 
 }  // namespace mt::vendor

@@ -1,6 +1,9 @@
 #pragma once
 // Inside of the module: what its files share.
 
+#include <string>
+#include <utility>
+
 #include "kernels/vendor/vendor.h"
 
 namespace mt::vendor {
@@ -14,6 +17,22 @@ extern const Gemm<float> kGemmFp32;
 extern const Gemm<float> kGemmTf32;
 extern const Conv2d<float> kConv2dFp32;
 extern const Conv2d<float> kConv2dTf32;
+
+/// What VendorTables::last_choice() gives.
+inline thread_local std::string last_choice;
+inline constexpr const char* kOwnKernel = "own kernel";
+
+/// Says once why a library leaves work to the project's own kernels.
+class Refusals {
+ public:
+  void say(const std::string& reason) {
+    if (std::exchange(said_, true)) return;
+    host->say(reason + "; the project's own kernel computes it, and whatever else the library leaves");
+  }
+
+ private:
+  bool said_ = false;
+};
 
 /// Device memory that grows to the largest size asked for and stays. One per library: each computes in one
 /// stream at a time.

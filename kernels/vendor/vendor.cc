@@ -4,6 +4,8 @@
 
 #include <dlfcn.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 
@@ -13,28 +15,13 @@
 namespace mt {
 namespace {
 
+constexpr const char* kVendorModuleName = "microtome_vendor.so";
+
+void say(const std::string& note) {
+  fmt::print(stderr, "note: {}\n", note);
+}
+
 #if MT_WITH_VENDOR
-
-/// Beside the program, else where the build put it.
-std::string module_path() {
-  std::error_code error;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
-  const auto beside = program.parent_path() / std::filesystem::path(MT_VENDOR_MODULE).filename();
-  return !error && std::filesystem::exists(beside, error) ? beside.string() : MT_VENDOR_MODULE;
-}
-
-VendorTables load() {
-  const std::string path = module_path();
-  void* module = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  check(module != nullptr, "--kernels vendor: {}; use --kernels own", dlerror());
-  void* entry = dlsym(module, kVendorEntry);
-  check(entry != nullptr, "--kernels vendor: {}: {} is missing; build it anew", path, kVendorEntry);
-  // The tables that the front doors give are the project's own where no vendor version was asked for.
-  static const VendorHost host{&allocator(Device::cuda), &device_table<Gemm<float>>(Device::cuda, "gemm"),
-                               &device_table<Activation<float>>(Device::cuda, "activation"),
-                               &device_table<Conv2d<float>>(Device::cuda, "conv2d"), check_conv2d_shape};
-  return *reinterpret_cast<VendorEntry>(entry)(host);
-}
 
 template <auto kTable>
 void multiply(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a,
@@ -70,15 +57,58 @@ constexpr Conv2d<float> kConv2d{
 
 #endif
 
+const VendorModule& loaded_module() {
+  static const VendorModule module = MT_WITH_VENDOR
+                                         ? load_vendor_module(vendor_module_path())
+                                         : VendorModule{nullptr, "this build has no cuDNN and cuBLASLt"};
+  return module;
+}
+
+[[maybe_unused]] bool is_there() {
+  return loaded_module().tables != nullptr;
+}
+
 }  // namespace
 
+std::string vendor_module_path() {
+  const char* named = std::getenv("MICROTOME_VENDOR_MODULE");
+  if (named != nullptr) return named;
+  std::error_code error;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+  const auto beside = program.parent_path() / kVendorModuleName;
+  return !error && std::filesystem::exists(beside, error) ? beside.string() : MT_VENDOR_MODULE;
+}
+
+VendorModule load_vendor_module(const std::string& path) {
+  void* module = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (module == nullptr) return {nullptr, dlerror()};
+  void* entry = dlsym(module, kVendorEntry);
+  if (entry == nullptr) {
+    dlclose(module);
+    return {nullptr, fmt::format("{}: {} is missing: it is of another build", path, kVendorEntry)};
+  }
+  try {
+    // The tables that the front doors give are the project's own where no vendor version was asked for.
+    static const VendorHost host{&allocator(Device::cuda),
+                                 &device_table<Gemm<float>>(Device::cuda, "gemm"),
+                                 &device_table<Activation<float>>(Device::cuda, "activation"),
+                                 &device_table<Conv2d<float>>(Device::cuda, "conv2d"),
+                                 check_conv2d_shape,
+                                 say};
+    return {reinterpret_cast<VendorEntry>(entry)(host), ""};
+  } catch (const std::exception& error) {
+    return {nullptr, fmt::format("{}: {}", path, error.what())};
+  }
+}
+
+const std::string& vendor_missing() {
+  return loaded_module().missing;
+}
+
 const VendorTables& vendor_tables() {
-#if MT_WITH_VENDOR
-  static const VendorTables tables = load();
-  return tables;
-#else
-  fail("--kernels vendor: this build has no cuDNN and cuBLASLt; use --kernels own");
-#endif
+  const VendorModule& module = loaded_module();
+  check(module.tables != nullptr, "--kernels vendor: {}; use --kernels own", module.missing);
+  return *module.tables;
 }
 
 void choose_kernels(std::string_view word, Device device) {
@@ -90,6 +120,12 @@ void choose_kernels(std::string_view word, Device device) {
         "--kernels vendor: cuDNN and cuBLASLt compute on --device cuda only, not on {}", name_of(device)));
   }
   if (word == "vendor") vendor_tables();
+  if (word == "auto" && device == Device::cuda && !vendor_missing().empty()) {
+    say(fmt::format(
+        "--kernels auto: the project's own kernels compute everything, as NVIDIA's libraries do not "
+        "load: {}",
+        vendor_missing()));
+  }
   set_kernel_choice(word == "own"      ? KernelChoice::own
                     : word == "vendor" ? KernelChoice::vendor
                                        : KernelChoice::automatic);
@@ -97,10 +133,10 @@ void choose_kernels(std::string_view word, Device device) {
 
 void register_vendor_operations() {
 #if MT_WITH_VENDOR
-  register_table(Device::cuda, kGemm<&VendorTables::gemm>, kVendorVersion);
-  register_table(Device::cuda, kGemm<&VendorTables::gemm_tf32>, "vendor_tf32");
-  register_table(Device::cuda, kConv2d<&VendorTables::conv2d>, kVendorVersion);
-  register_table(Device::cuda, kConv2d<&VendorTables::conv2d_tf32>, "vendor_tf32");
+  register_table(Device::cuda, kGemm<&VendorTables::gemm>, kVendorVersion, is_there);
+  register_table(Device::cuda, kGemm<&VendorTables::gemm_tf32>, "vendor_tf32", is_there);
+  register_table(Device::cuda, kConv2d<&VendorTables::conv2d>, kVendorVersion, is_there);
+  register_table(Device::cuda, kConv2d<&VendorTables::conv2d_tf32>, "vendor_tf32", is_there);
 #endif
 }
 

@@ -8,6 +8,7 @@
 
 #include "kernels/device/device.h"
 #include "kernels/simt/memory_guard.h"
+#include "kernels/vendor/vendor.h"
 
 namespace mt::testing {
 namespace {
@@ -34,6 +35,8 @@ void remove_barrier_by_name() {
 
 void KernelTest::SetUp() {
   if (!device_is_present(device())) GTEST_SKIP() << "no NVIDIA GPU";
+  if (GetParam().version.starts_with(kVendorVersion) && !vendor_missing().empty())
+    GTEST_SKIP() << GetParam().version << ": " << vendor_missing();
   simt_machine::set_schedule(GetParam().schedule);
   if (checks_races()) simt_machine::set_race_check(true);
   // Launchers that touch the device's memory would crash on a GPU. Sanitizers need heap blocks instead.

@@ -35,7 +35,7 @@ DeviceFeed::DeviceFeed(PatchSource& source, std::vector<std::vector<PatchId>> ba
 }
 
 DeviceFeed::~DeviceFeed() {
-  if (copies_) device_runtime(device_).synchronize(copies_->get());  // no copy may outlive its buffers
+  if (copies_) settle(device_, copies_->get());  // no copy may outlive its buffers
 }
 
 bool DeviceFeed::start_copy(std::size_t index) {

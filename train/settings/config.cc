@@ -144,6 +144,8 @@ void validate(const Config& c) {
                    views, c.chunk, (views + 7) / 8 * 8));
   need(c.width >= 8 && c.width % 8 == 0, fmt::format("--width {}: a multiple of 8", c.width));
   need(c.device_memory >= 0, "--device-memory: not negative");
+  need(c.gpu >= -1, "--gpu: the number of a GPU, from 0, or -1 for the first");
+  need(c.gpu == -1 || c.device == "cuda", "--gpu: chooses among GPUs, so it needs --device cuda");
   need(!c.switch_device || c.shard.empty(), "--switch-device: does not go with --shard");
   need(c.mpp_override >= 0 && std::isfinite(c.mpp_override),
        "--mpp-override: a positive number of micrometres");

@@ -54,6 +54,7 @@ struct Config {
   int64_t threads = 0;
   std::string device = "cpu";    // cpu | cuda | simt
   std::string kernels = "auto";  // own | vendor | auto
+  int64_t gpu = -1;              // which one cuda is; -1: the first
   bool switch_device = false;    // go on in a run folder of another device
   int64_t device_memory = 0;     // MiB of tensors on the device; 0: no limit
   std::string shard;

@@ -119,10 +119,15 @@ void visit_options(C& c, Visitor&& visit) {
           "kernels",
           group,
           "whose convolutions and matrix products compute on cuda: the project's own, the vendor's (cuDNN, "
-          "cuBLASLt), or auto: the vendor's where this build has them. Only own are bitwise repeatable",
+          "cuBLASLt), or auto: the vendor's where they load. Only own are bitwise repeatable",
           true,
           {"own", "vendor", "auto"}},
       c.kernels);
+  visit(OptionText{"gpu", group,
+                   "which GPU cuda is: its number for nvidia-smi, or its place in CUDA_VISIBLE_DEVICES, "
+                   "from 0 (-1: the first)",
+                   false},
+        c.gpu);
   visit(OptionText{"switch-device", group,
                    "go on with --device in a run folder of another device; its results are then of both",
                    false},
