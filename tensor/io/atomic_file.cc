@@ -84,9 +84,14 @@ void AtomicFile::commit() {
   }
   if (std::rename(temporary_path_.c_str(), path_.c_str()) != 0) fail_write(path_, written_, errno);
   committed_ = true;
-  const Descriptor folder(folder_of(path_), O_RDONLY | O_DIRECTORY);
-  if (folder.value >= 0)
-    fsync(folder.value);  // some file systems cannot sync folders; the rename has happened
+  sync_folder(folder_of(path_));
+}
+
+void sync_folder(const std::string& folder) {
+  const Descriptor file(folder, O_RDONLY | O_DIRECTORY);
+  // Some file systems cannot sync folders; one that can and fails has lost what was written.
+  if (file.value >= 0 && fsync(file.value) != 0 && (errno == EIO || errno == ENOSPC || errno == EDQUOT))
+    fail_write(folder, 0, errno);
 }
 
 void write_file(const std::string& path, std::string_view content) {

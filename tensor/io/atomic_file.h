@@ -41,6 +41,9 @@ class AtomicFile {
 /// Writes a whole file atomically.
 void write_file(const std::string& path, std::string_view content);
 
+/// Makes the names of new files and folders in `folder` last. Throws Error where the disk fails.
+void sync_folder(const std::string& folder);
+
 /// The error of a failed write to `path` with the errno `code`: a full disk or quota is named with its
 /// remedy.
 [[noreturn]] void fail_write(const std::string& path, uint64_t bytes_written, int code);

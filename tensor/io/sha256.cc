@@ -8,6 +8,19 @@
 
 namespace mt {
 
+namespace {
+
+std::string finish(EVP_MD_CTX* context) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned size = 0;
+  check(EVP_DigestFinal_ex(context, digest.data(), &size) == 1, "sha256: libcrypto failed");
+  std::string text;
+  for (unsigned i = 0; i < size; ++i) text += fmt::format("{:02x}", digest[i]);
+  return text;
+}
+
+}  // namespace
+
 struct Sha256::State {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
   ~State() { EVP_MD_CTX_free(context); }
@@ -25,12 +38,14 @@ void Sha256::update(const void* data, std::size_t bytes) {
 }
 
 std::string Sha256::hex() {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned size = 0;
-  check(EVP_DigestFinal_ex(state_->context, digest.data(), &size) == 1, "sha256: libcrypto failed");
-  std::string text;
-  for (unsigned i = 0; i < size; ++i) text += fmt::format("{:02x}", digest[i]);
-  return text;
+  return finish(state_->context);
+}
+
+std::string Sha256::hex_so_far() const {
+  const State copy;
+  check(copy.context != nullptr && EVP_MD_CTX_copy_ex(copy.context, state_->context) == 1,
+        "sha256: libcrypto failed");
+  return finish(copy.context);
 }
 
 std::string sha256(std::string_view bytes) {

@@ -18,6 +18,8 @@ class Sha256 {
   void update(const void* data, std::size_t bytes);
   /// 64 lower-case hexadecimal digits; call once, at the end.
   std::string hex();
+  /// The same of the bytes so far; more may follow.
+  std::string hex_so_far() const;
 
  private:
   struct State;

@@ -13,6 +13,7 @@ TEST(Sha256Test, KnownAnswers) {
   EXPECT_EQ(sha256(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
   Sha256 pieces;
   pieces.update("a", 1);
+  EXPECT_EQ(pieces.hex_so_far(), sha256("a"));
   pieces.update("bc", 2);
   EXPECT_EQ(pieces.hex(), sha256("abc"));
 }

@@ -31,8 +31,8 @@ TEST(ConfigFileTest, EveryTextOptionComesBackWithEveryOddValue) {
     visit_options(config, [&](const OptionText& option, const auto& wanted) {
       visit_options(back, [&](const OptionText& other, const auto& found) {
         if constexpr (std::is_same_v<decltype(wanted), decltype(found)>) {
-          if (std::string_view(option.name) == other.name)
-            EXPECT_EQ(found, wanted) << option.name << ": " << odd;
+          if (std::string_view(option.name) != other.name) return;
+          EXPECT_EQ(found, wanted) << option.name << ": " << odd;
         }
       });
     });
