@@ -4,32 +4,33 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <cstring>
-#include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
+#include "tensor/io/input_file.h"
 #include "tensor/io/safetensors.h"
+#include "tensor/io/seal.h"
+#include "tensor/text.h"
 #include "train/cli/options.h"
 
 namespace mt::train {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 
-std::string read_text(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
+/// Makes the folder and those above it, so that they last.
 void make_folder(const fs::path& folder) {
+  if (folder.empty() || fs::is_directory(folder)) return;
+  make_folder(folder.parent_path());
   std::error_code error;
-  fs::create_directories(folder, error);
+  fs::create_directory(folder, error);
   check(!error, "{}: cannot make this folder: {}", folder.string(), error.message());
+  sync_folder(folder.parent_path().empty() ? "." : folder.parent_path().string());
 }
 
 /// Removes the temporary files (`.NAME.tmp-PROCESS-NUMBER`, see AtomicFile) that killed processes have left.
@@ -51,157 +52,268 @@ void remove_abandoned_files(const fs::path& folder) {
   }
 }
 
+/// Takes the folder for this process until the descriptor is closed. Where the file system has no locks there
+/// is only a note.
+int lock_folder(const fs::path& folder) {
+  const int lock = ::open((folder / ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  check(lock >= 0, "{}: cannot be written: {}", folder.string(), std::strerror(errno));
+  if (::flock(lock, LOCK_EX | LOCK_NB) == 0) return lock;
+  const int code = errno;
+  if (code == EWOULDBLOCK) {
+    ::close(lock);
+    fail("{}: another process is working in this run folder; wait for it, or end it", folder.string());
+  }
+  std::printf(
+      "note: %s: this file system has no locks (%s); see to it that one process at a time works here\n",
+      folder.c_str(), std::strerror(code));
+  return lock;
+}
+
+/// A folder of a version that kept no checksums has neither here.
+void refuse_older_version(const fs::path& folder) {
+  for (const char* name : {"config.toml", "state.json"}) {
+    const fs::path file = folder / name;
+    if (!fs::exists(file)) return;
+    const std::string text = read_file(file.string());
+    if (text.empty() || text.find(kSealMark.substr(0, 10)) != std::string::npos) return;
+  }
+  fail(
+      "{}: is the run folder of an older version, which kept no checksums; finish it with that version, or "
+      "take "
+      "another --run",
+      folder.string());
+}
+
+std::string config_text(const Config& config) {
+  return sealed("# " + blank_seal() + "\n" + to_toml(config));
+}
+
 }  // namespace
 
-void check_same_configuration(const fs::path& config_file, const Config& now) {
-  const auto differences = identity_differences(read_config_file(config_file.string()), now);
-  if (differences.empty()) return;
-  std::string list;
-  for (const auto& difference : differences) list += (list.empty() ? "" : "; ") + difference;
-  fail("{}: this run folder belongs to another configuration ({}); take another --run, or the same settings",
-       config_file.parent_path().string(), list);
+void write_sealed_tensors(const fs::path& file, const NamedTensors& tensors,
+                          std::map<std::string, std::string> metadata) {
+  metadata["checksum"] = blank_seal();
+  write_safetensors(file.string(), tensors, metadata);
+}
+
+Config read_run_config(const fs::path& folder) {
+  const fs::path file = folder / "config.toml";
+  check(fs::exists(file), "{}: is no run folder (config.toml is missing)", folder.string());
+  refuse_older_version(folder);
+  check_seal(file.string(), kRunFileRemedy);
+  return read_config_file(file.string());
 }
 
 RunFolder::RunFolder(fs::path folder, const Config& config)
-    : folder_(std::move(folder)), shard_(!config.shard.empty()) {
+    : folder_(std::move(folder)), shard_(!config.shard.empty()), pretrains_(config.pretrain == "simclr") {
   make_folder(folder_);
-  const fs::path config_file = folder_ / "config.toml";
-  if (fs::exists(config_file)) check_same_configuration(config_file, config);
   if (!shard_) {
-    lock_ = ::open((folder_ / ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    check(lock_ >= 0, "{}: cannot be written: {}", folder_.string(), std::strerror(errno));
-    check(::flock(lock_, LOCK_EX | LOCK_NB) == 0,
-          "{}: another process is working in this run folder; wait for it, or end it", folder_.string());
+    lock_ = lock_folder(folder_);
+    remove_abandoned_files(folder_);
   }
-  if (!shard_) remove_abandoned_files(folder_);
-  std::string left_device;
-  if (fs::exists(config_file)) left_device = read_config_file(config_file.string()).device;
-  if (left_device != config.device) write_file(config_file.string(), to_toml(config));
-  read_state();
+  refuse_older_version(folder_);
+  if (const fs::path file = folder_ / "state.json"; fs::exists(file)) state_ = read_state(file);
+  if (!shard_) log_ = std::make_unique<RunLog>(folder_ / "log.jsonl", state_.log);
+  const bool other_device = open_config(config);
+  open_manifest();
   if (shard_) return;
-  log_ = ::open((folder_ / "log.jsonl").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  check(log_ >= 0, "{}/log.jsonl: cannot be opened: {}", folder_.string(), std::strerror(errno));
-  check(::ftruncate(log_, static_cast<off_t>(log_bytes_)) == 0 && ::lseek(log_, 0, SEEK_END) >= 0,
-        "{}/log.jsonl: cannot be cut back: {}", folder_.string(), std::strerror(errno));
-  if (!left_device.empty() && left_device != config.device) {
-    log("device", JsonObject().add("from", left_device).add("to", config.device));
-    devices_before_.insert(left_device);
-    sync_log();
-    write_state();
-  }
+  remove_stray_checkpoints();
+  if (other_device) sync_state();
 }
 
 RunFolder::~RunFolder() {
-  if (log_ >= 0) ::close(log_);
   if (lock_ >= 0) ::close(lock_);
 }
 
+/// The settings of the folder must be those of now; a new folder gets them. Whether the device is another
+/// than before.
+bool RunFolder::open_config(const Config& config) {
+  const fs::path file = folder_ / "config.toml";
+  std::string left_device = config.device;
+  if (fs::exists(file)) {
+    const Config before = read_run_config(folder_);
+    std::string list;
+    for (const auto& difference : identity_differences(before, config))
+      list += (list.empty() ? "" : "; ") + difference;
+    check(
+        list.empty(),
+        "{}: this run folder belongs to another configuration ({}); take another --run, or the same settings",
+        folder_.string(), list);
+    left_device = before.device;
+  } else {
+    check(state_.settings_sha256.empty() || state_.settings_sha256 == settings_sha256(config),
+          "{}: config.toml is gone, and the run was begun with other settings than these; give those, or "
+          "take another "
+          "--run",
+          folder_.string());
+  }
+  if (!fs::exists(file) || left_device != config.device) write_file(file.string(), config_text(config));
+  state_.settings_sha256 = settings_sha256(config);
+  if (left_device == config.device || shard_) return false;
+  state_.devices_before.insert(left_device);
+  log("device", JsonObject().add("from", left_device).add("to", config.device));
+  return true;
+}
+
+/// Checkpoints that no step knows: their process was killed, or their step was taken for not done.
+void RunFolder::remove_stray_checkpoints() const {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder_ / "checkpoints", error)) {
+    const std::string name = "checkpoints/" + entry.path().filename().string();
+    const bool is_known = std::any_of(state_.checkpoints.begin(), state_.checkpoints.end(),
+                                      [&](const auto& known) { return known.second.file == name; });
+    if (!is_known && name.ends_with(".safetensors")) fs::remove(entry.path(), error);
+  }
+}
+
+/// What the run was made from. Finished steps of which nobody knows that any more are not done.
+void RunFolder::open_manifest() {
+  const fs::path file = folder_ / "manifest.json";
+  if (fs::exists(file)) manifest_ = read_manifest(file);
+  const bool is_known = manifest_ && read_seal(file.string()) == state_.manifest_sha256;
+  if (is_known || !has_trained()) return;
+  std::printf(
+      "note: %s: is gone, or not this run's: nothing says what the finished steps were made from, so they "
+      "are made anew\n",
+      file.c_str());
+  state_.steps.clear();
+  state_.order.clear();
+  state_.files.clear();
+  state_.checkpoints.clear();
+  manifest_.reset();
+}
+
 fs::path RunFolder::file(const std::string& relative) const {
-  const fs::path path = folder_ / relative;
+  const fs::path inside = fs::path(relative).lexically_normal();
+  check(!inside.empty() && inside.is_relative() && *inside.begin() != "..",
+        "{}: \"{}\" is no path inside of this run folder", folder_.string(), printable(relative));
+  const fs::path path = folder_ / inside;
   make_folder(path.parent_path());
   return path;
 }
 
+fs::path RunFolder::checked(const std::string& relative) const {
+  const fs::path path = file(relative);
+  const std::string digits = check_seal(path.string(), kRunFileRemedy);
+  const auto found = state_.files.find(relative);
+  check(found == state_.files.end() || found->second.sha256 == digits,
+        "{}: is not the file that this run wrote; {}", path.string(), kRunFileRemedy);
+  return path;
+}
+
+void RunFolder::record_inputs(Manifest manifest) {
+  const fs::path file = folder_ / "manifest.json";
+  write_manifest(file, manifest);
+  write_file((folder_ / "split.csv").string(), split_csv(manifest));
+  manifest_ = std::move(manifest);
+  state_.manifest_sha256 = read_seal(file.string());
+  sync_state();
+}
+
+bool RunFolder::has_trained() const {
+  const auto learns = [this](const auto& entry) {
+    return (pretrains_ && entry.first == "pretrain") || entry.first.starts_with("mil ") ||
+           entry.first.starts_with("finetune ");
+  };
+  return std::any_of(state_.steps.begin(), state_.steps.end(), learns) ||
+         std::any_of(state_.checkpoints.begin(), state_.checkpoints.end(), learns);
+}
+
+bool RunFolder::done(const std::string& step) const {
+  if (!state_.steps.contains(step)) return false;
+  return std::all_of(state_.files.begin(), state_.files.end(), [&](const auto& entry) {
+    return entry.second.step != step || fs::exists(folder_ / entry.first);
+  });
+}
+
 const StepRecord& RunFolder::record(const std::string& step) const {
-  const auto found = steps_.find(step);
-  check(found != steps_.end(), "run folder {}: step {} is not finished", folder_.string(), step);
+  const auto found = state_.steps.find(step);
+  check(found != state_.steps.end(), "run folder {}: step {} is not finished", folder_.string(), step);
   return found->second;
 }
 
-void RunFolder::finish(const std::string& step, StepRecord record) {
-  sync_log();
-  steps_[step] = std::move(record);
-  std::string old;
-  if (const auto found = checkpoints_.find(step); found != checkpoints_.end()) {
-    old = found->second.file;
-    checkpoints_.erase(found);
+void RunFolder::forget(const std::string& step) {
+  state_.steps.erase(step);
+  std::erase(state_.order, step);
+  std::erase_if(state_.files, [&](const auto& entry) { return entry.second.step == step; });
+}
+
+/// Steps that were finished after this one may have been made from what it wrote.
+void RunFolder::forget_after(const std::string& step) {
+  const auto found = std::find(state_.order.begin(), state_.order.end(), step);
+  if (found == state_.order.end()) return;
+  const std::vector<std::string> later(found + 1, state_.order.end());
+  if (later.empty()) return;
+  std::printf(
+      "note: %s came out different when it was made anew, so the steps after it are made anew as well\n",
+      step.c_str());
+  for (const std::string& name : later) forget(name);
+  state_.checkpoints.clear();
+}
+
+void RunFolder::finish(const std::string& step, StepRecord record, const std::vector<std::string>& files) {
+  std::map<std::string, RunState::Written> written;
+  bool is_other = false;
+  for (const std::string& relative : files) {
+    written[relative] = {step, read_seal(file(relative).string())};
+    const auto before = state_.files.find(relative);
+    is_other |= before != state_.files.end() && before->second.sha256 != written[relative].sha256;
   }
-  write_state();
+  if (is_other) forget_after(step);
+  for (auto& [relative, entry] : written) state_.files[relative] = entry;
+  state_.steps[step] = std::move(record);
+  if (std::find(state_.order.begin(), state_.order.end(), step) == state_.order.end())
+    state_.order.push_back(step);
+  std::string old;
+  if (const auto found = state_.checkpoints.find(step); found != state_.checkpoints.end()) {
+    old = found->second.file;
+    state_.checkpoints.erase(found);
+  }
+  sync_state();
   std::error_code ignored;
   if (!old.empty()) fs::remove(folder_ / old, ignored);
 }
 
 std::optional<RunFolder::Checkpoint> RunFolder::checkpoint(const std::string& step) const {
-  const auto found = checkpoints_.find(step);
-  if (found == checkpoints_.end()) return std::nullopt;
-  return Checkpoint{SafetensorsFile((folder_ / found->second.file).string()).read_all(), found->second.values,
-                    found->second.seconds};
+  const auto found = state_.checkpoints.find(step);
+  if (found == state_.checkpoints.end()) return std::nullopt;
+  const fs::path path = folder_ / found->second.file;
+  if (!fs::exists(path)) {
+    std::printf("note: %s: is gone; step %s begins anew\n", path.c_str(), step.c_str());
+    return std::nullopt;
+  }
+  check_seal(path.string(), "delete it: its step then begins anew, and ends the same");
+  return Checkpoint{SafetensorsFile(path.string()).read_all(), found->second.values, found->second.seconds};
 }
 
 void RunFolder::save_checkpoint(const std::string& step, const NamedTensors& tensors,
                                 const std::map<std::string, std::string>& values, double seconds) {
-  const std::string name = fmt::format("checkpoints/{}.safetensors", ++checkpoint_number_);
-  write_safetensors(file(name).string(), tensors);
-  sync_log();
-  const std::string old = checkpoints_[step].file;
-  checkpoints_[step] = {name, seconds, values};
-  write_state();
+  const std::string name = fmt::format("checkpoints/{}.safetensors", ++state_.checkpoint_number);
+  write_sealed_tensors(file(name), tensors);
+  const std::string old = state_.checkpoints[step].file;
+  state_.checkpoints[step] = {name, seconds, values};
+  sync_state();
   std::error_code ignored;
   if (!old.empty()) fs::remove(folder_ / old, ignored);
 }
 
 void RunFolder::log(const std::string& event, JsonObject members) {
-  if (shard_) return;
+  if (!log_) return;
   JsonObject line;
   line.add("event", event);
   std::string rest = members.str();  // "{…}"
   std::string text = line.str();
   text.pop_back();
-  log_buffer_ += text + (rest.size() > 2 ? ", " + rest.substr(1) : "}") + "\n";
+  log_->add(text + (rest.size() > 2 ? ", " + rest.substr(1) : "}"));
 }
 
-void RunFolder::sync_log() {
-  if (log_ < 0 || log_buffer_.empty()) return;
-  std::size_t written = 0;
-  while (written < log_buffer_.size()) {
-    const ssize_t count = ::write(log_, log_buffer_.data() + written, log_buffer_.size() - written);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) fail_write((folder_ / "log.jsonl").string(), log_bytes_ + written, errno);
-    written += static_cast<std::size_t>(count);
+/// First the log, then what counts its lines.
+void RunFolder::sync_state() {
+  if (log_) {
+    log_->sync();
+    state_.log = log_->known();
   }
-  ::fdatasync(log_);
-  log_bytes_ += written;
-  log_buffer_.clear();
-}
-
-void RunFolder::read_state() {
-  const fs::path path = folder_ / "state.json";
-  if (!fs::exists(path)) return;
-  try {
-    const Json state = Json::parse(read_text(path));
-    log_bytes_ = state.at("log_bytes").get<uint64_t>();
-    checkpoint_number_ = state.at("checkpoint_number").get<int64_t>();
-    devices_before_ = state.value("devices_before", std::set<std::string>());
-    for (const auto& [name, step] : state.at("steps").items()) {
-      StepRecord record;
-      record.seconds = step.at("seconds").get<double>();
-      record.numbers = step.at("numbers").get<std::map<std::string, double>>();
-      record.texts = step.at("texts").get<std::map<std::string, std::string>>();
-      steps_[name] = std::move(record);
-    }
-    for (const auto& [name, entry] : state.at("checkpoints").items()) {
-      checkpoints_[name] = {entry.at("file").get<std::string>(), entry.at("seconds").get<double>(),
-                            entry.at("values").get<std::map<std::string, std::string>>()};
-    }
-  } catch (const Json::exception& error) {
-    fail("{}: is damaged ({}); take another --run, or delete the folder", path.string(), error.what());
-  }
-}
-
-void RunFolder::write_state() {
-  Json state;
-  state["log_bytes"] = log_bytes_;
-  state["checkpoint_number"] = checkpoint_number_;
-  if (!devices_before_.empty()) state["devices_before"] = devices_before_;
-  Json& steps = state["steps"] = Json::object();
-  for (const auto& [name, record] : steps_) {
-    steps[name] = {{"seconds", record.seconds}, {"numbers", record.numbers}, {"texts", record.texts}};
-  }
-  Json& checkpoints = state["checkpoints"] = Json::object();
-  for (const auto& [name, entry] : checkpoints_) {
-    checkpoints[name] = {{"file", entry.file}, {"seconds", entry.seconds}, {"values", entry.values}};
-  }
-  write_file((folder_ / "state.json").string(), state.dump(1) + "\n");
+  write_state(folder_ / "state.json", state_);
 }
 
 }  // namespace mt::train

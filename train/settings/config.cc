@@ -1,9 +1,11 @@
 #include "train/settings/config.h"
 
 #include <cmath>
+#include <optional>
 #include <type_traits>
 
 #include "tensor/check.h"
+#include "tensor/io/sha256.h"
 #include "train/settings/toml.h"
 
 namespace mt::train {
@@ -196,22 +198,48 @@ std::string to_toml(const Config& config) {
   return text;
 }
 
+namespace {
+
+/// What of an option must be the same when a run folder is used again; nothing where it may be another. The
+/// same data may be spelled in many ways, so of inputs only the kind stands here.
+template <typename T>
+std::optional<std::string> identity_of(const OptionText& option, const T& value) {
+  if (!option.identity) return std::nullopt;
+  if constexpr (std::is_same_v<T, std::string>) {
+    if (option.by_content) {
+      const bool is_named_set = value == "phantom" || value == "camelyon16";
+      return value.empty() ? "not given" : is_named_set ? value : "given";
+    }
+  }
+  return toml_value(value);
+}
+
+}  // namespace
+
 std::vector<std::string> identity_differences(const Config& in_folder, const Config& now) {
-  std::vector<std::string> values;
-  visit_options(in_folder,
-                [&](const OptionText&, const auto& value) { values.push_back(toml_value(value)); });
+  std::vector<std::optional<std::string>> before;
+  visit_options(in_folder, [&](const OptionText& option, const auto& value) {
+    before.push_back(identity_of(option, value));
+  });
   std::vector<std::string> differences;
   std::size_t i = 0;
   visit_options(now, [&](const OptionText& option, const auto& value) {
-    const std::string text = toml_value(value);
-    const bool may_differ =
-        !option.identity || (now.switch_device && std::string_view(option.name) == "device");
-    if (!may_differ && values[i] != text) {
-      differences.push_back(fmt::format("{} is {} in the folder and {} now", option.name, values[i], text));
-    }
+    const std::optional<std::string> text = identity_of(option, value);
+    const bool may_differ = now.switch_device && std::string_view(option.name) == "device";
+    if (!may_differ && before[i] != text)
+      differences.push_back(fmt::format("{} is {} in the folder and {} now", option.name, *before[i], *text));
     ++i;
   });
   return differences;
+}
+
+std::string settings_sha256(const Config& config) {
+  std::string text;
+  visit_options(config, [&](const OptionText& option, const auto& value) {
+    if (const auto identity = identity_of(option, value))
+      text += fmt::format("{} = {}\n", option.name, *identity);
+  });
+  return sha256(text);
 }
 
 std::string variant_name(const std::string& method, bool ranking) {

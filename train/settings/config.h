@@ -122,6 +122,8 @@ struct OptionText {
   /// Must be the same when a run folder is used again.
   bool identity = true;
   std::vector<std::string> choices = {};
+  /// Names an input, whose content is compared (run/manifest.h): of the text only its kind must be the same.
+  bool by_content = false;
 };
 
 /// Calls visitor(text, member) for every option of the configuration, in the order of --help.
@@ -141,6 +143,9 @@ std::string to_toml(const Config& config);
 /// Names and values of the identity keys in which two configurations differ: "seed: 1 in the folder, 2 now".
 /// The device is none of them under --switch-device.
 std::vector<std::string> identity_differences(const Config& in_folder, const Config& now);
+
+/// Hash of all that identity_differences() compares.
+std::string settings_sha256(const Config& config);
 
 /// "hnm+ranking"-like name of a variant: method plus "+ranking" or nothing.
 std::string variant_name(const std::string& method, bool ranking);

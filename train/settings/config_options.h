@@ -6,8 +6,12 @@ namespace mt::train {
 template <typename C, typename Visitor>
 void visit_options(C& c, Visitor&& visit) {
   const char* group = "What to do";
-  visit(OptionText{"data", group,
-                   "phantom, camelyon16, or a CSV file with slide_id,path,label[,case_id,split,annotation]"},
+  visit(OptionText{"data",
+                   group,
+                   "phantom, camelyon16, or a CSV file with slide_id,path,label[,case_id,split,annotation]",
+                   true,
+                   {},
+                   true},
         c.data);
   visit(
       OptionText{
@@ -41,15 +45,20 @@ void visit_options(C& c, Visitor&& visit) {
 
   group = "Slides";
   visit(OptionText{"root", group, "folder of the dataset", false}, c.root);
-  visit(OptionText{"labels", group, "label CSV (case_id,slide_id,label) in place of the dataset's"},
+  visit(OptionText{"labels", group, "label CSV (case_id,slide_id,label) in place of the dataset's", false},
         c.labels);
   visit(OptionText{"splits", group,
                    "split CSV (columns train,val,test, as CLAM's) in place of the dataset's; the paper's for "
-                   "Camelyon16 is train/data/datasets/splits/camelyon16_paper.csv"},
+                   "Camelyon16 is train/data/datasets/splits/camelyon16_paper.csv",
+                   false},
         c.splits);
-  visit(
-      OptionText{"features", group, "folder of .h5 or .pt features of any foundation model; method mil only"},
-      c.features);
+  visit(OptionText{"features",
+                   group,
+                   "folder of .h5 or .pt features of any foundation model; method mil only",
+                   true,
+                   {},
+                   true},
+        c.features);
   visit(
       OptionText{"mpp", group, "micrometres per pixel of a patch, or native:LEVEL to read a level as it is"},
       c.mpp);
@@ -95,7 +104,12 @@ void visit_options(C& c, Visitor&& visit) {
         c.layer4_stride);
   visit(OptionText{"head-hidden", group, "width of the projection head"}, c.head_hidden);
   visit(OptionText{"head-output", group, "outputs of the projection head"}, c.head_output);
-  visit(OptionText{"weights", group, "initial weights: .safetensors, .pth (SimCLR, MoCo, torchvision names)"},
+  visit(OptionText{"weights",
+                   group,
+                   "initial weights: .safetensors, .pth (SimCLR, MoCo, torchvision names)",
+                   true,
+                   {},
+                   true},
         c.weights);
   visit(OptionText{"channels", group, "channel order that the weights expect", true, {"rgb", "bgr"}},
         c.channels);
