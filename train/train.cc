@@ -1,6 +1,7 @@
 // bin/train: from slides to a report.
 
 #include <cstdio>
+#include <map>
 
 #include "kernels/common/instruction_set.h"
 #include "kernels/common/tables.h"
@@ -19,6 +20,7 @@
 #include "train/method/stages/stages.h"
 #include "train/report/report.h"
 #include "train/run/context.h"
+#include "train/run/inputs.h"
 #include "wsi/phantom/dataset.h"
 
 namespace mt::train {
@@ -99,10 +101,11 @@ void run(const Config& config) {
                 phantom_root.c_str());
     return;
   }
+  const std::map<std::string, Split> drawn = splits_drawn_in(config.run);
   Dataset dataset;
-  if (!is_phantom) dataset = load_dataset(config, phantom_root);  // before a run folder is made
+  if (!is_phantom) dataset = load_dataset(config, phantom_root, drawn);  // before a run folder is made
   if (config.dry_run) {
-    if (is_phantom) dataset = load_dataset(config, phantom_root);
+    if (is_phantom) dataset = load_dataset(config, phantom_root, drawn);
     preflight(dataset, config);
     std::printf("dry run: nothing was computed\n");
     return;
@@ -110,24 +113,29 @@ void run(const Config& config) {
   RunFolder folder(config.run, config);
   if (is_phantom) {
     write_phantom(phantom_root, phantom);
-    dataset = load_dataset(config, phantom_root);
+    dataset = load_dataset(config, phantom_root, drawn);
   }
+  Manifest inputs = take_manifest(config, dataset);
+  const int64_t left_out_before = compare_inputs(folder, dataset, inputs);
   RunResult result;
   std::vector<SlideTiles> tiles;
   preflight(dataset, config);
+  const bool is_shard = shard.count > 1;  // shards fill a folder, the run itself keeps the books
+  if (!is_shard) keep_inputs(folder, dataset, inputs);
   if (config.features.empty()) {
-    tiles = tile_slides(dataset, config, folder, shard);
+    tiles = tile_slides(dataset, config, inputs, folder, shard);
     check_classes(dataset);
+    if (!is_shard && dataset.slides.size() != inputs.slides.size()) keep_inputs(folder, dataset, inputs);
   }
   PatchSource patches(dataset, tiles, config);
   RunContext context{config, folder, dataset, tiles, patches};
   result = run_method(context);
-  if (shard.count > 1) {
+  if (is_shard) {
     std::printf("shard %s is done\n", config.shard.c_str());
     return;
   }
   count_slides(dataset, result);
-  result.slides_left_out = static_cast<int64_t>(dataset.problems.size());
+  result.slides_left_out = static_cast<int64_t>(dataset.problems.size()) + left_out_before;
   result.notes = notes_of(folder, dataset, config);
   result.device = device_runtime(device_of(config)).description();
   result.instruction_set = instruction_set();

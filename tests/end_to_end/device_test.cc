@@ -199,7 +199,7 @@ void compare_stage_by_stage(const train::Config& config, int slides) {
   std::vector<train::SlideTiles> tiles;
   {
     train::RunFolder folder(work / "tiles", config);
-    tiles = train::tile_slides(dataset, config, folder, {});
+    tiles = train::tile_slides(dataset, config, train::take_manifest(config, dataset), folder, {});
   }
   Run cpu(config, "cpu", work / "cpu", dataset, tiles);
   Run simt(config, "simt", work / "simt", dataset, tiles);
@@ -462,7 +462,8 @@ TEST(Devices, EmbeddingInHalvesGivesTheSameBits) {
   const TemporaryFolder work;
   train::Dataset dataset = dataset_for(config, 1);
   train::RunFolder folder(work / "run", config);
-  const std::vector<train::SlideTiles> tiles = train::tile_slides(dataset, config, folder, {});
+  const std::vector<train::SlideTiles> tiles =
+      train::tile_slides(dataset, config, train::take_manifest(config, dataset), folder, {});
   train::PatchSource patches(dataset, tiles, config);
   const train::Encoder encoder = train::make_encoder(config);
   int32_t most = 0;

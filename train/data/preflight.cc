@@ -77,6 +77,7 @@ int64_t preflight(Dataset& dataset, const Config& config) {
     if (!facts[i].problem.empty()) {
       dataset.problems.push_back(facts[i].problem);
       bad.insert(dataset.slides[i].id);
+      dataset.left_out[dataset.slides[i].id] = facts[i].problem;
       continue;
     }
     if (!config.features.empty()) continue;

@@ -6,6 +6,7 @@
 
 #include "tensor/check.h"
 #include "tensor/io/safetensors.h"
+#include "tensor/io/seal.h"
 #include "wsi/tiling.h"
 #include "wsi/tissue.h"
 
@@ -95,10 +96,11 @@ void write_tiles(const std::filesystem::path& path, const SlideTiles& tiles) {
   const std::vector<int64_t> sizes{tiles.patch, tiles.level, tiles.level0_width, tiles.level0_height};
   tensors.emplace_back("patch_level0_mpp", Tensor::of(scale, {2}));
   tensors.emplace_back("patch_level_width_height", Tensor::of(sizes, {4}));
-  write_safetensors(path.string(), tensors);
+  write_safetensors(path.string(), tensors, {{"checksum", blank_seal()}, {"made_from", tiles.made_from}});
 }
 
 SlideTiles read_tiles(const std::filesystem::path& path) {
+  check_seal(path.string(), "delete it, and the same train command makes it anew");
   const SafetensorsFile file(path.string());
   const auto vector = [&]<typename T>(const char* name, std::vector<T>& out) {
     const Tensor tensor = file[name];
@@ -123,6 +125,8 @@ SlideTiles read_tiles(const std::filesystem::path& path) {
   tiles.level = static_cast<int>(sizes[1]);
   tiles.level0_width = sizes[2];
   tiles.level0_height = sizes[3];
+  if (const auto found = file.metadata().find("made_from"); found != file.metadata().end())
+    tiles.made_from = found->second;
   return tiles;
 }
 

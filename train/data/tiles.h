@@ -27,6 +27,7 @@ struct SlideTiles {
   int level = -1;             // native level, or -1: resampled to mpp
   int64_t level0_width = 0;
   int64_t level0_height = 0;
+  std::string made_from;  // hash of what decides all this: tiles_key() of run/manifest.h
 
   int64_t count() const { return static_cast<int64_t>(x_level0.size()); }
 };
@@ -48,6 +49,7 @@ SlideTiles make_tiles(const SlideRecord& record, const wsi::Slide& slide, const 
 /// The slide's outlines with the run's names of tumour (--tumour-groups). Throws Error.
 wsi::Annotations read_outlines(const SlideRecord& record, const Config& config);
 
+/// A sealed safetensors file. Reading throws Error, which says what to do, when the file is damaged.
 void write_tiles(const std::filesystem::path& path, const SlideTiles& tiles);
 SlideTiles read_tiles(const std::filesystem::path& path);
 

@@ -204,10 +204,14 @@ fs::path RunFolder::checked(const std::string& relative) const {
 void RunFolder::record_inputs(Manifest manifest) {
   const fs::path file = folder_ / "manifest.json";
   write_manifest(file, manifest);
-  write_file((folder_ / "split.csv").string(), split_csv(manifest));
   manifest_ = std::move(manifest);
+  write_split();
   state_.manifest_sha256 = read_seal(file.string());
   sync_state();
+}
+
+void RunFolder::write_split() const {
+  write_file((folder_ / "split.csv").string(), split_csv(*manifest_));
 }
 
 bool RunFolder::has_trained() const {

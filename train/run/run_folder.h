@@ -46,6 +46,8 @@ class RunFolder {
   const std::optional<Manifest>& manifest() const { return manifest_; }
   /// Keeps what the run is made from, as manifest.json and split.csv.
   void record_inputs(Manifest manifest);
+  /// Writes split.csv, of the manifest.
+  void write_split() const;
   /// Whether anything was learned from the inputs, so that they may no longer change.
   bool has_trained() const;
 

@@ -35,6 +35,8 @@ struct Dataset {
   /// The tables that said all this, and what each was for: "data", "labels", "splits".
   std::vector<std::pair<std::string, std::filesystem::path>> tables;
   bool split_is_drawn = false;  // no split was given
+  /// Slides that cannot be used and were taken out, by id, and why (preflight and tiling add to these).
+  std::map<std::string, std::string> left_out;
 };
 
 /// Loads what config.data names (for the phantom: what was written to `phantom_root`), joins --labels and

@@ -15,6 +15,7 @@ namespace mt::train {
 
 /// Tiles every slide, one file per slide in tiles/. Slides without tissue are an Error naming them, or, under
 /// --skip-bad-slides, are taken out of the dataset (with a line each). Returns one entry per remaining slide.
+/// A file that was made from another slide, label, annotation or grid than `inputs` name is made anew.
 /// `mine(i)` says which slides this process tiles (a shard); the others must be there already unless it is a
 /// shard.
 struct Shard {
@@ -23,8 +24,8 @@ struct Shard {
   bool has(std::size_t slide) const { return static_cast<int64_t>(slide) % count == index; }
 };
 Shard parse_shard(const std::string& text);
-std::vector<SlideTiles> tile_slides(Dataset& dataset, const Config& config, RunFolder& folder,
-                                    const Shard& shard);
+std::vector<SlideTiles> tile_slides(Dataset& dataset, const Config& config, const Manifest& inputs,
+                                    RunFolder& folder, const Shard& shard);
 
 /// Initial weights: --weights, or seeded values, SimCLR-trained on the training slides' patches when asked.
 /// Step "pretrain". Returns the path of encoders/initial.safetensors.

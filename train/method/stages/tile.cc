@@ -23,8 +23,8 @@ Shard parse_shard(const std::string& text) {
   return shard;
 }
 
-std::vector<SlideTiles> tile_slides(Dataset& dataset, const Config& config, RunFolder& folder,
-                                    const Shard& shard) {
+std::vector<SlideTiles> tile_slides(Dataset& dataset, const Config& config, const Manifest& inputs,
+                                    RunFolder& folder, const Shard& shard) {
   const std::size_t slides = dataset.slides.size();
   std::vector<SlideTiles> tiles(slides);
   std::vector<std::string> problems(slides);
@@ -36,12 +36,14 @@ std::vector<SlideTiles> tile_slides(Dataset& dataset, const Config& config, RunF
       const auto index = static_cast<std::size_t>(i);
       const SlideRecord& record = dataset.slides[index];
       const auto file = folder.file("tiles/" + record.id + ".safetensors");
-      const bool is_there = std::filesystem::exists(file);
-      if (is_there) {
-        tiles[index] = read_tiles(file);
-      } else if (shard.has(index)) {
+      const SlideInputs* known = inputs.find(record.id);
+      const std::string made_from = known == nullptr ? std::string() : tiles_key(*known, config);
+      if (std::filesystem::exists(file)) tiles[index] = read_tiles(file);
+      if (tiles[index].made_from != made_from) tiles[index] = {};
+      if (tiles[index].count() == 0 && shard.has(index)) {
         try {
           tiles[index] = make_tiles(record, *open_slide(record, config), config);
+          tiles[index].made_from = made_from;
         } catch (const Error& error) {
           problems[index] = error.what();
         }
@@ -59,6 +61,7 @@ std::vector<SlideTiles> tile_slides(Dataset& dataset, const Config& config, RunF
     if (!problems[i].empty()) {
       std::printf("problem: %s\n", problems[i].c_str());
       dataset.problems.push_back(problems[i]);
+      dataset.left_out[dataset.slides[i].id] = problems[i];
       ++problem_count;
       continue;
     }

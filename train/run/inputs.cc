@@ -1,0 +1,92 @@
+#include "train/run/inputs.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "tensor/check.h"
+#include "tensor/io/input_file.h"
+#include "tensor/text.h"
+
+namespace mt::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Takes out the slides that the run went without when it learned; gives their number.
+int64_t leave_out(const Manifest& before, Dataset& dataset, Manifest& now) {
+  const auto is_left_out = [&](const std::string& id) {
+    const SlideInputs* slide = before.find(id);
+    return slide != nullptr && !slide->left_out.empty();
+  };
+  int64_t count = 0;
+  for (const SlideInputs& slide : before.slides) {
+    if (slide.left_out.empty()) continue;
+    ++count;
+    dataset.notes.push_back(fmt::format("slide {} was left out when this run began, and stays out ({})",
+                                        slide.id, printable(slide.left_out)));
+  }
+  std::erase_if(dataset.slides, [&](const SlideRecord& slide) { return is_left_out(slide.id); });
+  std::erase_if(now.slides, [&](const SlideInputs& slide) { return is_left_out(slide.id); });
+  return count;
+}
+
+/// split.csv is for people; who edits it must not believe that the run follows.
+void check_split_csv(const RunFolder& folder, const Manifest& before, const Manifest& now) {
+  const fs::path file = folder.path() / "split.csv";
+  if (!fs::exists(file)) return;
+  const std::string text = read_file(file.string());
+  check(text == split_csv(before) || (!folder.has_trained() && text == split_csv(now)),
+        "{}: is not what this run wrote; delete it, and the same train command writes it anew (another split "
+        "goes by "
+        "--splits, into another --run)",
+        file.string());
+}
+
+}  // namespace
+
+std::map<std::string, Split> splits_drawn_in(const fs::path& run) {
+  const fs::path file = run / "manifest.json";
+  return fs::exists(file) ? drawn_splits(read_manifest(file)) : std::map<std::string, Split>();
+}
+
+int64_t compare_inputs(RunFolder& folder, Dataset& dataset, Manifest& now) {
+  if (!folder.manifest()) return 0;
+  const Manifest& before = *folder.manifest();
+  check_split_csv(folder, before, now);
+  const ManifestChanges changes = changes_since(before, now);
+  if (folder.has_trained()) {
+    check(changes.empty(), "{}: {}; take another --run, or put back what this run was made from",
+          folder.path().string(), changes.str());
+    return leave_out(before, dataset, now);
+  }
+  if (!changes.empty()) {
+    std::printf("note: %s; nothing was learned from it yet, so the run goes on with what is there now\n",
+                changes.str().c_str());
+    std::fflush(stdout);
+  }
+  return 0;
+}
+
+void keep_inputs(RunFolder& folder, const Dataset& dataset, Manifest now) {
+  std::string missing;
+  for (SlideInputs& slide : now.slides) {
+    const bool is_there = std::any_of(dataset.slides.begin(), dataset.slides.end(),
+                                      [&](const SlideRecord& record) { return record.id == slide.id; });
+    if (is_there) continue;
+    missing += (missing.empty() ? "" : ", ") + slide.id;
+    const auto why = dataset.left_out.find(slide.id);
+    slide.left_out = why == dataset.left_out.end() ? "it could not be used" : why->second;
+  }
+  if (folder.has_trained()) {
+    check(missing.empty(),
+          "{}: this run was made with slides that cannot be used now: {} (see the problems above); mend "
+          "them, and the "
+          "same command goes on, or take another --run",
+          folder.path().string(), missing);
+    if (!fs::exists(folder.path() / "split.csv")) folder.write_split();
+    return;
+  }
+  folder.record_inputs(std::move(now));
+}
+
+}  // namespace mt::train
