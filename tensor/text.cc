@@ -49,4 +49,10 @@ std::string printable(std::string_view text, std::size_t most_bytes) {
   return out;
 }
 
+std::string lower_case(std::string_view text) {
+  std::string result(text);
+  for (char& c : result) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return result;
+}
+
 }  // namespace mt

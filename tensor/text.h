@@ -17,4 +17,7 @@ bool is_control(std::string_view character);
 /// with "…" behind `most_bytes`.
 std::string printable(std::string_view text, std::size_t most_bytes = 400);
 
+/// ASCII letters only.
+std::string lower_case(std::string_view text);
+
 }  // namespace mt

@@ -119,7 +119,9 @@ void run(const Config& config) {
   const int64_t left_out_before = compare_inputs(folder, dataset, inputs);
   RunResult result;
   std::vector<SlideTiles> tiles;
-  preflight(dataset, config);
+  preflight(dataset, config, [&](const SlideRecord& slide) {
+    return std::filesystem::exists(folder.path() / "tiles" / (slide.id + ".safetensors"));
+  });
   const bool is_shard = shard.count > 1;  // shards fill a folder, the run itself keeps the books
   if (!is_shard) keep_inputs(folder, dataset, inputs);
   if (config.features.empty()) {
@@ -135,7 +137,7 @@ void run(const Config& config) {
     return;
   }
   count_slides(dataset, result);
-  result.slides_left_out = static_cast<int64_t>(dataset.problems.size()) + left_out_before;
+  result.slides_left_out = static_cast<int64_t>(dataset.left_out.size()) + left_out_before;
   result.notes = notes_of(folder, dataset, config);
   result.device = device_runtime(device_of(config)).description();
   result.instruction_set = instruction_set();

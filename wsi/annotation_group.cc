@@ -20,10 +20,4 @@ std::string group_of(const Polygon& polygon) {
   return polygon.excluded ? "Exclusion" : "Tumor";
 }
 
-std::string lower_case(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return result;
-}
-
 }  // namespace mt::wsi

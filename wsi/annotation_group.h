@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tensor/text.h"
 #include "wsi/annotation.h"
 
 namespace mt::wsi {
@@ -18,8 +19,5 @@ AnnotationRole role_of(std::string_view group, const std::vector<std::string>& t
 
 /// The polygon's group, or `Tumor` or `Exclusion` where it has none.
 std::string group_of(const Polygon& polygon);
-
-/// ASCII letters only.
-std::string lower_case(std::string_view text);
 
 }  // namespace mt::wsi

@@ -26,6 +26,9 @@ struct Level {
 };
 
 struct OpenOptions {
+  /// Micrometres per level-0 pixel (both axes) where the file says none. What the file says stays: this is
+  /// what a whole dataset may be given (train, predict).
+  std::optional<double> mpp_if_missing;
   /// Micrometres per level-0 pixel (both axes) to take instead of what the file says or does not say.
   std::optional<double> mpp_override;
   /// The largest picture (region, tile, associated image) that may be allocated, in pixels.

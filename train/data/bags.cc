@@ -10,47 +10,19 @@
 
 namespace mt::train {
 
-namespace {
-
 namespace fs = std::filesystem;
 
-/// Empty when there is none.
-fs::path feature_file_in(const fs::path& folder, const std::string& id) {
-  for (const char* ending : {".h5", ".hdf5", ".pt", ".pth", ".csv"}) {
-    const fs::path path = folder / (id + ending);
-    if (fs::exists(path)) return path;
-  }
-  return {};
-}
-
-}  // namespace
-
-fs::path feature_file(const fs::path& folder, const std::string& id) {
-  if (const fs::path path = feature_file_in(folder, id); !path.empty()) return path;
-  std::error_code error;
-  fs::path found;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (!entry.is_directory(error)) continue;
-    const fs::path path = feature_file_in(entry.path(), id);
-    if (path.empty()) continue;
-    check(found.empty(), "{}: two files have features of slide {}: {} and {}", folder.string(), id,
-          std::min(found, path).string(), std::max(found, path).string());
-    found = path;
-  }
-  check(!found.empty(),
-        "{}: no features of slide {} (looked for .h5, .hdf5, .pt, .pth and .csv, here and one folder below)",
-        folder.string(), id);
-  return found;
-}
-
-Bags::Bags(const Dataset& dataset, std::filesystem::path folder, bool own, Device device,
+Bags::Bags(const Dataset& dataset, fs::path folder, bool own, Device device, const std::string& key,
            std::size_t cache_bytes)
-    : dataset_(dataset), folder_(std::move(folder)), own_(own), device_(device), cache_limit_(cache_bytes) {}
+    : dataset_(dataset), folder_(std::move(folder)), key_(key), device_(device), cache_limit_(cache_bytes) {
+  if (!own) foreign_.emplace(folder_);
+}
 
 Tensor Bags::load(std::size_t slide) const {
-  const auto path = feature_file(folder_, dataset_.slides[slide].id);
+  const std::string& id = dataset_.slides[slide].id;
+  const fs::path path = foreign_ ? foreign_->file_of(id) : folder_ / (id + ".h5");
   Tensor features =
-      (own_ ? read_own_features(path.string()) : read_features(path.string())).features;  // (N,D)
+      (foreign_ ? read_features(path.string(), key_) : read_own_features(path.string())).features;  // (N,D)
   check(features.dim(0) > 0, "{}: holds no instance", path.string());
   if (!centring_.mean.defined()) return features;
   const int64_t width = features.dim(1);

@@ -5,11 +5,13 @@
 #include <deque>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "tensor/tensor.h"
 #include "train/data/datasets/dataset.h"
+#include "train/data/feature_folder.h"
 
 namespace mt::train {
 
@@ -23,10 +25,11 @@ struct FeatureCentring {
 /// order of use.
 class Bags {
  public:
-  /// Feature files are `folder`/ID.h5 (also .pt, .csv when foreign). `own`: written by this program, read in
-  /// this process. Bags are given, and kept, on `device`.
+  /// `own`: feature files are `folder`/ID.h5, written by this program and read in this process. Else they are
+  /// foreign: found as FeatureFolder says, read by `key` (see read_features). Bags are given, and kept, on
+  /// `device`.
   Bags(const Dataset& dataset, std::filesystem::path folder, bool own, Device device = Device::cpu,
-       std::size_t cache_bytes = std::size_t{1} << 30);
+       const std::string& key = {}, std::size_t cache_bytes = std::size_t{1} << 30);
 
   /// (N,D)
   Tensor bag(std::size_t slide);
@@ -41,7 +44,8 @@ class Bags {
 
   const Dataset& dataset_;
   std::filesystem::path folder_;
-  bool own_;
+  std::optional<FeatureFolder> foreign_;  // nothing where the files are our own
+  std::string key_;
   Device device_;
   std::size_t cache_limit_;
   std::size_t cached_bytes_ = 0;
@@ -49,9 +53,5 @@ class Bags {
   std::deque<std::size_t> order_;
   FeatureCentring centring_;
 };
-
-/// The feature file of a slide in a folder, or in one of the folders in it (DSMIL has one a class); throws
-/// Error naming what was looked for.
-std::filesystem::path feature_file(const std::filesystem::path& folder, const std::string& id);
 
 }  // namespace mt::train

@@ -1,6 +1,7 @@
 #include "train/data/preflight.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <map>
 #include <mutex>
@@ -9,118 +10,252 @@
 
 #include "tensor/check.h"
 #include "tensor/parallel.h"
+#include "tensor/text.h"
 #include "train/cli/interrupt.h"
 #include "train/cli/progress.h"
-#include "train/data/bags.h"
+#include "train/data/datasets/slide_names.h"
+#include "train/data/feature_folder.h"
+#include "train/data/same_files.h"
 #include "train/data/tiles.h"
+#include "train/feature_files/feature_files.h"
 
 namespace mt::train {
 namespace {
 
 struct SlideFacts {
   std::string problem;  // empty: the slide can be used
+  std::vector<std::string> notes;
+  std::filesystem::path file;  // the slide's, or that of its features
   std::string dialect;
   double mpp = 0;
+  bool says_mpp = true;
   double area_um2 = 0;
+  int64_t feature_width = 0;
 };
 
-SlideFacts examine(const SlideRecord& record, const Config& config) {
-  SlideFacts facts;
-  try {
-    if (!config.features.empty()) {
-      feature_file(config.features, record.id);
-      return facts;
-    }
-    const auto slide = open_slide(record, config);
-    const PatchScale scale = parse_patch_scale(config.mpp);
-    facts.dialect = slide->dialect();
-    check(scale.level < slide->level_count(), "{}: has {} levels, so no level {} (--mpp {})",
-          record.path.string(), slide->level_count(), scale.level, config.mpp);
-    check(scale.level >= 0 || slide->mpp().has_value(),
-          "{}: does not say its micrometres per pixel; give --mpp-override, or read a level as it is with "
-          "--mpp native:LEVEL",
-          record.path.string());
-    facts.mpp = slide->mpp().value_or(0);
-    const auto& level0 = slide->levels().front();
-    facts.area_um2 =
-        static_cast<double>(level0.width) * static_cast<double>(level0.height) * facts.mpp * facts.mpp;
-    if (!record.annotation.empty()) read_outlines(record, config);
-  } catch (const Error& error) {
-    facts.problem = error.what();
+void examine_features(const SlideRecord& record, const FeatureFolder& folder, const Config& config,
+                      SlideFacts& facts) {
+  facts.file = folder.file_of(record.id);
+  const Tensor features = read_features(facts.file.string(), config.features_key).features;  // (N,D)
+  check(features.dim(0) > 0, "{}: holds no instance", facts.file.string());
+  facts.feature_width = features.dim(1);
+}
+
+/// What an annotation has to say, and whether it can be that of the slide.
+void examine_outlines(const SlideRecord& record, const wsi::Slide& slide, const Config& config, bool is_tiled,
+                      SlideFacts& facts) {
+  const wsi::Annotations outlines = read_outlines(record, config);
+  const std::string file = record.annotation.string();
+  check_outlines(record, outlines, slide);
+  const auto& level0 = slide.levels().front();
+  const int64_t outside = outlines.tumour_count_outside(level0.width, level0.height);
+  if (outside > 0)
+    facts.notes.push_back(fmt::format("{}: {} of {} outlines of tumour lie outside of the slide", file,
+                                      outside, outlines.tumour_count()));
+  if (!outlines.notes().empty())
+    facts.notes.push_back(fmt::format("{}: {} left out: {}", file, counted(outlines.notes().size(), "object"),
+                                      listed(outlines.notes(), 3)));
+  if (record.label != 1 || !record.annotation_is_complete || is_tiled) return;
+  const SlideTiles tiles = make_tiles(record, slide, config);
+  const float most = *std::max_element(tiles.tumour.begin(), tiles.tumour.end());
+  if (most < static_cast<float>(config.tumour_overlap))
+    facts.notes.push_back(
+        fmt::format("{}: no patch of slide {} is tumour by {:.0f} % (--tumour-overlap), {:.0f} % at most",
+                    file, record.id, config.tumour_overlap * 100, static_cast<double>(most) * 100));
+}
+
+void examine_slide(const SlideRecord& record, const Config& config, bool is_tiled, SlideFacts& facts) {
+  facts.file = record.path;
+  const auto slide = open_slide(record, config);
+  facts.dialect = slide->dialect();
+  check_scale(record, *slide, config);
+  facts.mpp = slide->mpp().value_or(0);
+  if (config.mpp_override > 0 && record.mpp == 0) {
+    Config plain = config;
+    plain.mpp_override = 0;
+    facts.says_mpp = open_slide(record, plain)->mpp().has_value();
   }
+  const auto& level0 = slide->levels().front();
+  facts.area_um2 =
+      static_cast<double>(level0.width) * static_cast<double>(level0.height) * facts.mpp * facts.mpp;
+  if (!record.annotation.empty()) examine_outlines(record, *slide, config, is_tiled, facts);
+}
+
+std::vector<SlideFacts> examine(const Dataset& dataset, const Config& config,
+                                const std::function<bool(const SlideRecord&)>& is_tiled) {
+  std::vector<SlideFacts> facts(dataset.slides.size());
+  std::optional<FeatureFolder> folder;
+  if (!config.features.empty()) folder.emplace(config.features);
+  Progress progress("preflight", static_cast<int64_t>(facts.size()), "slides");
+  std::mutex mutex;
+  parallel_for(static_cast<int64_t>(facts.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      check_interrupted();
+      const SlideRecord& record = dataset.slides[static_cast<std::size_t>(i)];
+      SlideFacts& fact = facts[static_cast<std::size_t>(i)];
+      try {
+        if (folder) {
+          examine_features(record, *folder, config, fact);
+        } else {
+          examine_slide(record, config, is_tiled && is_tiled(record), fact);
+        }
+      } catch (const Interrupted&) {
+        throw;
+      } catch (const Error& error) {
+        fact.problem = error.what();
+      }
+      const std::lock_guard lock(mutex);
+      progress.advance();
+    }
+  });
   return facts;
+}
+
+/// Features of a width that few files have cannot go into one model with the others.
+void compare_widths(std::vector<SlideFacts>& facts) {
+  std::map<int64_t, std::size_t> count_of;
+  for (const SlideFacts& fact : facts) {
+    if (fact.problem.empty()) ++count_of[fact.feature_width];
+  }
+  if (count_of.size() < 2) return;
+  const auto [width, count] = *std::max_element(
+      count_of.begin(), count_of.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  for (SlideFacts& fact : facts) {
+    if (fact.problem.empty() && fact.feature_width != width) {
+      fact.problem = fmt::format("{}: features of width {}, where {} have {}", fact.file.string(),
+                                 fact.feature_width, counted(count, "file"), width);
+    }
+  }
+}
+
+/// Notes files that stand under two ids; with two labels they are problems.
+void compare_files(Dataset& dataset, std::vector<SlideFacts>& facts) {
+  std::vector<std::filesystem::path> files;
+  for (const SlideFacts& fact : facts) files.push_back(fact.file);
+  for (const std::vector<std::size_t>& group : same_files(files)) {
+    std::vector<std::string> ids;
+    std::set<Split> splits;
+    std::set<int> labels;
+    for (const std::size_t i : group) {
+      ids.push_back(dataset.slides[i].id);
+      splits.insert(dataset.slides[i].split);
+      labels.insert(dataset.slides[i].label);
+    }
+    const std::string same = fmt::format("{}: slides {} are one file", files[group[0]].string(), listed(ids));
+    if (labels.size() > 1) {
+      for (const std::size_t i : group) {
+        if (facts[i].problem.empty())
+          facts[i].problem = fmt::format("{}, and its labels differ (slide {})", same, ids[0]);
+      }
+    } else if (splits.size() > 1) {
+      std::string list;
+      for (const Split split : splits) list += (list.empty() ? "" : " and ") + std::string(name_of(split));
+      dataset.notes.push_back(
+          fmt::format("{}, in {}: figures on unseen slides will look too good", same, list));
+    } else {
+      dataset.notes.push_back(same);
+    }
+  }
+}
+
+void note_mpp(Dataset& dataset, const std::vector<SlideFacts>& facts, const Config& config) {
+  std::vector<std::string> given;
+  std::size_t by_table = 0;
+  for (std::size_t i = 0; i < facts.size(); ++i) {
+    if (!facts[i].says_mpp) given.push_back(dataset.slides[i].id);
+    by_table += dataset.slides[i].mpp > 0 ? 1 : 0;
+  }
+  if (config.mpp_override > 0 && config.features.empty())
+    dataset.notes.push_back(fmt::format("{} of {} slides say no um/px and are given {} (--mpp-override){}{}",
+                                        given.size(), facts.size(), config.mpp_override,
+                                        given.empty() ? "" : ": ", listed(given)));
+  if (by_table > 0 && config.features.empty())
+    dataset.notes.push_back(
+        fmt::format("{} of {} slides have the um/px of the table", by_table, facts.size()));
+}
+
+/// Prints notes and problems, takes the slides out, and throws where the run cannot go on.
+void settle(Dataset& dataset, const Config& config, const std::vector<SlideFacts>& facts) {
+  // Files that cannot be read leave a split empty; to say that too helps nobody before they are skipped.
+  std::vector<std::string> of_classes = class_problems(dataset);
+  for (std::size_t i = 0; i < facts.size(); ++i) {
+    dataset.notes.insert(dataset.notes.end(), facts[i].notes.begin(), facts[i].notes.end());
+    if (facts[i].problem.empty()) continue;
+    const bool is_said = !dataset.problems.empty() && dataset.problems.back() == facts[i].problem;
+    if (!is_said) dataset.problems.push_back(facts[i].problem);
+    dataset.left_out[dataset.slides[i].id] = facts[i].problem;
+  }
+  std::erase_if(dataset.slides,
+                [&](const SlideRecord& slide) { return dataset.left_out.contains(slide.id); });
+  if (config.skip_bad_slides) of_classes = class_problems(dataset);
+  for (const std::string& note : dataset.notes) std::printf("note: %s\n", printable(note, 4000).c_str());
+  for (const std::vector<std::string>& problems : {dataset.problems, of_classes}) {
+    for (const std::string& problem : problems)
+      std::printf("problem: %s\n", printable(problem, 4000).c_str());
+  }
+  std::fflush(stdout);
+  const std::size_t count = dataset.problems.size() + of_classes.size();
+  if (dataset.problems.empty() || config.skip_bad_slides)
+    check(of_classes.empty(), "{}", of_classes.empty() ? "" : of_classes.front());
+  check(count == 0 || config.skip_bad_slides,
+        "preflight: {} problem{} (listed above); mend {}, or leave the slides out with --skip-bad-slides",
+        count, count == 1 ? "" : "s", count == 1 ? "it" : "them");
+}
+
+void print_slides(const Dataset& dataset, const Config& config, const std::vector<SlideFacts>& facts) {
+  std::map<std::string, int64_t> dialects;
+  double area = 0;
+  double finest = 1e9;
+  double coarsest = 0;
+  for (const SlideFacts& fact : facts) {
+    if (!fact.problem.empty()) continue;
+    ++dialects[fact.dialect];
+    area += fact.area_um2;
+    finest = std::min(finest, fact.mpp);
+    coarsest = std::max(coarsest, fact.mpp);
+  }
+  std::string dialect_text;
+  for (const auto& [dialect, count] : dialects)
+    dialect_text += fmt::format("{}{} {}", dialect_text.empty() ? "" : ", ", count, dialect);
+  std::printf("  %zu slides (%s), %.3f to %.3f um/px\n", dataset.slides.size(), dialect_text.c_str(), finest,
+              coarsest);
+  const PatchScale scale = parse_patch_scale(config.mpp);
+  if (scale.level >= 0) return;
+  // Tissue covers a third of a typical slide; the true number is known after tiling.
+  const double side_um = static_cast<double>(config.patch - config.overlap) * scale.mpp;
+  const double patches = area / (side_um * side_um) / 3;
+  const double bytes = patches * static_cast<double>(config.width) * 8 * 4;
+  std::printf(
+      "  about %.0f patches of %lld px at %s um/px if a third is tissue; features of one round: about %.1f "
+      "GB\n",
+      patches, static_cast<long long>(config.patch), config.mpp.c_str(), bytes / 1e9);
 }
 
 }  // namespace
 
-int64_t preflight(Dataset& dataset, const Config& config) {
-  std::vector<SlideFacts> facts(dataset.slides.size());
-  {
-    Progress progress("preflight", static_cast<int64_t>(facts.size()), "slides");
-    std::mutex mutex;
-    parallel_for(static_cast<int64_t>(facts.size()), 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        facts[static_cast<std::size_t>(i)] = examine(dataset.slides[static_cast<std::size_t>(i)], config);
-        const std::lock_guard lock(mutex);
-        progress.advance();
-      }
-    });
+int64_t preflight(Dataset& dataset, const Config& config,
+                  const std::function<bool(const SlideRecord&)>& is_tiled) {
+  std::vector<SlideFacts> facts = examine(dataset, config, is_tiled);
+  if (!config.features.empty()) compare_widths(facts);
+  compare_files(dataset, facts);
+  note_mpp(dataset, facts, config);
+  settle(dataset, config, facts);
+  if (config.features.empty()) {
+    print_slides(dataset, config, facts);
+  } else {
+    std::printf("  %zu slides, features of width %lld\n", dataset.slides.size(),
+                static_cast<long long>(std::find_if(facts.begin(), facts.end(), [](const auto& fact) {
+                                         return fact.problem.empty();
+                                       })->feature_width));
   }
-  check_interrupted();
-
-  std::map<std::string, int64_t> dialects;
-  std::set<std::string> bad;
-  double area = 0;
-  double finest = 1e9;
-  double coarsest = 0;
-  for (std::size_t i = 0; i < facts.size(); ++i) {
-    if (!facts[i].problem.empty()) {
-      dataset.problems.push_back(facts[i].problem);
-      bad.insert(dataset.slides[i].id);
-      dataset.left_out[dataset.slides[i].id] = facts[i].problem;
-      continue;
-    }
-    if (!config.features.empty()) continue;
-    ++dialects[facts[i].dialect];
-    area += facts[i].area_um2;
-    finest = std::min(finest, facts[i].mpp);
-    coarsest = std::max(coarsest, facts[i].mpp);
-  }
-  for (const std::string& note : dataset.notes) std::printf("note: %s\n", note.c_str());
-  for (const std::string& problem : dataset.problems) std::printf("problem: %s\n", problem.c_str());
-  const auto problem_count = static_cast<int64_t>(dataset.problems.size());
-  check(problem_count == 0 || config.skip_bad_slides,
-        "preflight: {} problem{} (listed above); mend {}, or leave the slides out with --skip-bad-slides",
-        problem_count, problem_count == 1 ? "" : "s", problem_count == 1 ? "it" : "them");
-  std::erase_if(dataset.slides, [&](const SlideRecord& slide) { return bad.contains(slide.id); });
-  check_classes(dataset);
-
   std::map<Split, std::array<int64_t, 2>> counts;
   for (const auto& slide : dataset.slides) ++counts[slide.split][static_cast<std::size_t>(slide.label)];
-  std::string dialect_text;
-  for (const auto& [dialect, count] : dialects)
-    dialect_text += fmt::format("{}{} {}", dialect_text.empty() ? "" : ", ", count, dialect);
-  if (config.features.empty()) {
-    std::printf("  %zu slides (%s), %.3f to %.3f um/px\n", dataset.slides.size(), dialect_text.c_str(),
-                finest, coarsest);
-  }
   for (const auto& [split, count] : counts) {
-    std::printf("  %-11s %lld normal, %lld tumour\n", name_of(split), static_cast<long long>(count[0]),
-                static_cast<long long>(count[1]));
-  }
-  const PatchScale scale = parse_patch_scale(config.mpp);
-  if (scale.level < 0 && config.features.empty()) {
-    // Tissue covers a third of a typical slide; the true number is known after tiling.
-    const double side_um = static_cast<double>(config.patch - config.overlap) * scale.mpp;
-    const double patches = area / (side_um * side_um) / 3;
-    const double bytes = patches * static_cast<double>(config.width) * 8 * 4;
-    std::printf(
-        "  about %.0f patches of %lld px at %s um/px if a third is tissue; features of one round: about %.1f "
-        "GB\n",
-        patches, static_cast<long long>(config.patch), config.mpp.c_str(), bytes / 1e9);
+    std::printf("  %-11s %lld %s, %lld %s\n", name_of(split), static_cast<long long>(count[0]),
+                dataset.classes[0].c_str(), static_cast<long long>(count[1]), dataset.classes[1].c_str());
   }
   std::fflush(stdout);
-  return problem_count;
+  return static_cast<int64_t>(dataset.problems.size());
 }
 
 }  // namespace mt::train

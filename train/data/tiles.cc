@@ -1,5 +1,6 @@
 #include "train/data/tiles.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <sstream>
@@ -7,6 +8,7 @@
 #include "tensor/check.h"
 #include "tensor/io/safetensors.h"
 #include "tensor/io/seal.h"
+#include "train/data/datasets/slide_names.h"
 #include "wsi/tiling.h"
 #include "wsi/tissue.h"
 
@@ -32,7 +34,8 @@ PatchScale parse_patch_scale(const std::string& text) {
 
 std::unique_ptr<wsi::Slide> open_slide(const SlideRecord& record, const Config& config) {
   wsi::OpenOptions options;
-  if (config.mpp_override > 0) options.mpp_override = config.mpp_override;
+  if (config.mpp_override > 0) options.mpp_if_missing = config.mpp_override;
+  if (record.mpp > 0) options.mpp_override = record.mpp;
   return wsi::Slide::open(record.path, options);
 }
 
@@ -47,7 +50,84 @@ wsi::Annotations read_outlines(const SlideRecord& record, const Config& config) 
   return wsi::read_annotations(record.annotation, groups);
 }
 
+void check_scale(const SlideRecord& record, const wsi::Slide& slide, const Config& config) {
+  const PatchScale scale = parse_patch_scale(config.mpp);
+  check(scale.level < slide.level_count(), "{}: has {} levels, so no level {} (--mpp {})",
+        record.path.string(), slide.level_count(), scale.level, config.mpp);
+  if (scale.level >= 0) return;
+  check(slide.mpp().has_value(),
+        "{}: does not say its micrometres per pixel; give it with --mpp-override, or in a column mpp of the "
+        "table",
+        record.path.string());
+  check(*slide.mpp() <= scale.mpp * kMostMagnified,
+        "{}: has {:.3g} um/px, patches of {} um/px would be magnified {:.1f} times; take a coarser --mpp, or "
+        "leave "
+        "the slide out",
+        record.path.string(), *slide.mpp(), config.mpp, *slide.mpp() / scale.mpp);
+}
+
+void check_outlines(const SlideRecord& record, const wsi::Annotations& outlines, const wsi::Slide& slide) {
+  const std::string file = record.annotation.string();
+  const int64_t tumour = outlines.tumour_count();
+  if (record.label == 0) {
+    check(tumour == 0,
+          "{}: outlines tumour ({}), and slide {} is labelled as having none; mend the label or the file",
+          file, counted(static_cast<std::size_t>(tumour), "outline"), record.id);
+    return;
+  }
+  if (record.label != 1) return;
+  check(tumour > 0,
+        "{}: outlines no tumour, and slide {} is positive{}; mend the file, or leave the annotation out",
+        file, record.id, outlines.notes().empty() ? "" : fmt::format(" ({})", listed(outlines.notes(), 2)));
+  const auto& level0 = slide.levels().front();
+  check(outlines.tumour_count_outside(level0.width, level0.height) < tumour,
+        "{}: its outlines lie outside of slide {} ({} x {} px); are they another slide's, or of another "
+        "resolution?",
+        file, record.id, level0.width, level0.height);
+}
+
+namespace {
+
+/// The share of tumour in every patch. Throws Error when no patch has any.
+std::vector<float> tumour_shares(const SlideRecord& record, const wsi::Slide& slide,
+                                 const wsi::Tiling& tiling, const Config& config) {
+  const wsi::Annotations outlines = read_outlines(record, config);
+  check_outlines(record, outlines, slide);
+  std::vector<float> shares;
+  for (const wsi::Tile& tile : tiling.tiles) {
+    const auto x = static_cast<double>(tile.x_level0);
+    const auto y = static_cast<double>(tile.y_level0);
+    shares.push_back(static_cast<float>(outlines.coverage(x, y, tiling.patch_level0)));
+  }
+  if (std::any_of(shares.begin(), shares.end(), [](float share) { return share > 0; })) return shares;
+  const bool is_excluded = std::any_of(tiling.tiles.begin(), tiling.tiles.end(), [&](const wsi::Tile& tile) {
+    return outlines.coverage_without_exclusion(static_cast<double>(tile.x_level0),
+                                               static_cast<double>(tile.y_level0), tiling.patch_level0) > 0;
+  });
+  fail("{}: no patch of slide {} has tumour by its outlines: {}; mend the file, or leave the annotation out",
+       record.annotation.string(), record.id,
+       is_excluded ? "areas that are not tumour (Normal, Exclusion, Ignore*) cover them"
+                   : "they lie beside its tissue; are they of another resolution or slide?");
+}
+
+/// Throws the reason why a slide has no patch.
+[[noreturn]] void fail_without_patch(const SlideRecord& record, const wsi::Slide& slide,
+                                     const wsi::Tiling& tiling, const Config& config) {
+  const auto& level0 = slide.levels().front();
+  const auto side = static_cast<double>(std::min(level0.width, level0.height));
+  if (tiling.patch_level0 > side) {
+    fail("{}: the slide is {} x {} px, and a patch of {} px at --mpp {} is {:.0f} of its pixels{}",
+         record.path.string(), level0.width, level0.height, config.patch, config.mpp, tiling.patch_level0,
+         slide.mpp() ? fmt::format(" of {:.3g} um", *slide.mpp()) : "");
+  }
+  fail("{}: no patch of {} px holds at least {:.0f} % tissue; see --min-tissue, or leave the slide out",
+       record.path.string(), config.patch, config.min_tissue * 100);
+}
+
+}  // namespace
+
 SlideTiles make_tiles(const SlideRecord& record, const wsi::Slide& slide, const Config& config) {
+  check_scale(record, slide, config);
   const PatchScale scale = parse_patch_scale(config.mpp);
   wsi::TilingOptions options;
   options.patch = config.patch;
@@ -56,9 +136,7 @@ SlideTiles make_tiles(const SlideRecord& record, const wsi::Slide& slide, const 
   if (scale.level >= 0) options.level = scale.level;
   options.min_tissue = config.min_tissue;
   const wsi::Tiling tiling = wsi::tile_slide(slide, wsi::find_tissue(slide), options);
-  check(!tiling.tiles.empty(),
-        "{}: no patch of {} px holds at least {:.0f} % tissue; see --min-tissue, or leave the slide out",
-        record.path.string(), config.patch, config.min_tissue * 100);
+  if (tiling.tiles.empty()) fail_without_patch(record, slide, tiling, config);
 
   SlideTiles tiles;
   tiles.patch = config.patch;
@@ -77,11 +155,7 @@ SlideTiles make_tiles(const SlideRecord& record, const wsi::Slide& slide, const 
   if (record.label == 0) {
     tiles.tumour.assign(tiling.tiles.size(), 0.0F);
   } else if (!record.annotation.empty() && record.annotation_is_complete) {
-    const wsi::Annotations annotations = read_outlines(record, config);
-    for (const wsi::Tile& tile : tiling.tiles) {
-      tiles.tumour.push_back(static_cast<float>(annotations.coverage(
-          static_cast<double>(tile.x_level0), static_cast<double>(tile.y_level0), tiling.patch_level0)));
-    }
+    tiles.tumour = tumour_shares(record, slide, tiling, config);
   }
   return tiles;
 }

@@ -39,11 +39,23 @@ struct PatchScale {
 };
 PatchScale parse_patch_scale(const std::string& text);
 
-/// Opens a slide with the run's overrides (--mpp-override).
+/// Opens a slide: the record's own mpp stands in place of what the slide says, --mpp-override where it says
+/// nothing.
 std::unique_ptr<wsi::Slide> open_slide(const SlideRecord& record, const Config& config);
 
+/// A patch may show its slide magnified by this much; beyond, its pixels would be made up.
+constexpr double kMostMagnified = 1.5;
+
+/// Throws Error naming the slide when it cannot be read at the run's scale: it has not that level, says no
+/// mpp, or is coarser than the patches by more than kMostMagnified.
+void check_scale(const SlideRecord& record, const wsi::Slide& slide, const Config& config);
+
+/// Throws Error when outlines and label contradict each other: a positive slide's file without an outline of
+/// tumour on the slide, outlines of tumour on a negative slide.
+void check_outlines(const SlideRecord& record, const wsi::Annotations& outlines, const wsi::Slide& slide);
+
 /// Tissue, grid, and the annotation's share of every patch. Throws Error naming the slide when it has no
-/// tissue or no mpp.
+/// tissue, is smaller than a patch, cannot be read at the run's scale, or when its outlines touch no patch.
 SlideTiles make_tiles(const SlideRecord& record, const wsi::Slide& slide, const Config& config);
 
 /// The slide's outlines with the run's names of tumour (--tumour-groups). Throws Error.

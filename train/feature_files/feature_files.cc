@@ -1,14 +1,15 @@
 #include "train/feature_files/feature_files.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <string_view>
 #include <vector>
 
+#include "tensor/io/csv.h"
 #include "tensor/io/dense.h"
 #include "tensor/io/input_file.h"
 #include "tensor/io/torch_checkpoint.h"
+#include "tensor/text.h"
 #include "train/feature_files/hdf5_features.h"
 
 namespace mt::train {
@@ -37,71 +38,58 @@ Tensor as_floats(const Tensor& tensor, const std::string& path) {
   return result;
 }
 
-Tensor as_integers(const Tensor& tensor, const std::string& path) {
-  const Tensor values = dense(tensor);
-  if (values.dtype() == DType::i64) return values;
-  check(values.dtype() == DType::i32, "{}: coords are {}; i32 or i64 needed", path, name_of(values.dtype()));
-  Tensor result = Tensor::empty(values.shape(), DType::i64);
-  for (int64_t i = 0; i < values.numel(); ++i) result.data<int64_t>()[i] = values.data<int32_t>()[i];
-  return result;
-}
-
-Tensor without_leading_one(const Tensor& tensor) {
-  return tensor.rank() == 3 && tensor.dim(0) == 1 ? tensor.select(0, 0) : tensor;
-}
-
-SlideFeatures read_torch_features(const std::string& path) {
-  const TorchCheckpoint checkpoint = read_torch_checkpoint(path);
+/// What a file of named tensors holds: a bare tensor has no name, members of a tuple are numbered.
+SlideFeatures features_among(const NamedTensors& tensors, const std::string& path, const std::string& key) {
+  const auto find = [&](const std::string& wanted) -> const Tensor* {
+    const auto found = std::find_if(tensors.begin(), tensors.end(),
+                                    [&](const auto& entry) { return entry.first == wanted; });
+    return found == tensors.end() ? nullptr : &found->second;
+  };
+  std::vector<std::string> wanted = feature_names(key);
+  if (key.empty()) wanted.insert(wanted.end(), {"", "0"});
   SlideFeatures slide;
-  for (const TorchEntry& entry : checkpoint.tensors) {
-    const std::string name = entry.path();
-    if (name == "coords") slide.coords = as_integers(without_leading_one(entry.tensor), path);
-    if (name.empty() || name == "features")
-      slide.features = as_floats(without_leading_one(entry.tensor), path);
+  for (const std::string& name : wanted) {
+    const Tensor* features = find(name);
+    if (features == nullptr) continue;
+    slide.features = as_floats(as_matrix(*features), path);
+    const Tensor* coords = find(name == "0" ? "1" : "coords");
+    if (coords != nullptr) slide.coords = usable_coords(*coords, slide.features.dim(0));
+    return slide;
   }
-  check(slide.features.defined(), "{}: is neither one tensor nor a dict with 'features'", path);
-  return slide;
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : tensors) names.push_back(name);
+  fail("{}: {}", path, no_features(names, key));
 }
 
-// A header line, then a line of numbers per patch. Parsed by hand: such files have millions of fields.
+// A header line, then a line of numbers per patch. A column without a name is an index, not a feature.
 SlideFeatures read_csv_features(const std::string& path) {
   constexpr uint64_t kMostBytes = uint64_t{8} << 30;
   const std::string text = read_file(path, kMostBytes);
-  const std::size_t header_end = text.find('\n');
-  check(header_end != std::string::npos, "{}: has no line of features", path);
-  const auto columns =
-      std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(header_end), ',') + 1;
-  std::vector<float> values;
-  int64_t line = 2;
-  for (std::size_t begin = header_end + 1; begin < text.size(); ++line) {
-    const std::size_t end = std::min(text.find('\n', begin), text.size());
-    const char* at = text.data() + begin;
-    const char* stop = text.data() + (end > begin && text[end - 1] == '\r' ? end - 1 : end);
-    begin = end + 1;
-    if (at == stop) continue;
-    for (std::ptrdiff_t column = 0; column < columns; ++column) {
-      float value = 0;
-      const auto [after, code] = std::from_chars(at, stop, value);
-      const bool last = column + 1 == columns;
-      check(code == std::errc() && (last ? after == stop : after != stop && *after == ','),
-            "{}: line {}: column {} is no number, or the line has not {} columns", path, line, column + 1,
-            columns);
-      values.push_back(value);
-      at = after + 1;
-    }
+  CsvReader reader(text, path);
+  CsvRow row;
+  check(reader.next(row), "{}: has no line of features", path);
+  std::vector<std::size_t> columns;
+  const std::size_t fields = row.fields.size();
+  for (std::size_t c = 0; c < fields; ++c) {
+    if (!row.fields[c].empty()) columns.push_back(c);
   }
+  check(!columns.empty(), "{}: has no line of features", path);
+  std::vector<float> values;
+  while (reader.next(row)) {
+    check(row.fields.size() == fields, "{}: line {}: has {} numbers, the header {}", path, row.line,
+          row.fields.size(), fields);
+    for (const std::size_t c : columns) values.push_back(static_cast<float>(csv_number(row, c, path)));
+  }
+  const auto width = static_cast<int64_t>(columns.size());
   SlideFeatures slide;
-  slide.features = Tensor::of(values, Shape({static_cast<int64_t>(values.size()) / columns, columns}));
+  slide.features = Tensor::of(values, Shape({static_cast<int64_t>(values.size()) / width, width}));
   return slide;
 }
 
 SlideFeatures checked(SlideFeatures slide, const std::string& path) {
   const Tensor& features = slide.features;  // (N,D)
-  check(features.rank() == 2 && features.dim(1) > 0, "{}: features have shape {}; (N,D) is needed", path,
-        features.shape().str());
-  check(!slide.coords.defined() || slide.coords.shape() == Shape({features.dim(0), 2}),
-        "{}: coords {} for features {}", path, slide.coords.defined() ? slide.coords.shape().str() : "",
-        features.shape().str());
+  check(features.rank() == 2 && features.dim(1) > 0,
+        "{}: features have shape {}; (N,D), a row for each patch, is needed", path, features.shape().str());
   const auto values = features.span<float>();
   const auto bad =
       std::find_if(values.begin(), values.end(), [](float value) { return !std::isfinite(value); });
@@ -112,11 +100,13 @@ SlideFeatures checked(SlideFeatures slide, const std::string& path) {
 
 }  // namespace
 
-SlideFeatures read_features(const std::string& path) {
-  if (ends_with_any(path, {".h5", ".hdf5"})) return checked(parse_hdf5_features_in_child(path), path);
-  if (ends_with_any(path, {".pt", ".pth"})) return checked(read_torch_features(path), path);
-  if (ends_with_any(path, {".csv"})) return checked(read_csv_features(path), path);
-  fail("{}: feature files end in .h5, .hdf5, .pt, .pth or .csv", path);
+SlideFeatures read_features(const std::string& path, const std::string& key) {
+  const std::string name = lower_case(path);
+  if (ends_with_any(name, {".h5", ".hdf5"})) return checked(parse_hdf5_features_in_child(path, key), path);
+  if (ends_with_any(name, {".pt", ".pth", ".safetensors"}))
+    return checked(features_among(read_all_tensors(path), path, key), path);
+  if (ends_with_any(name, {".csv"})) return checked(read_csv_features(path), path);
+  fail("{}: feature files end in .h5, .hdf5, .pt, .pth, .safetensors or .csv", path);
 }
 
 SlideFeatures read_own_features(const std::string& path) {

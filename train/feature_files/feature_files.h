@@ -1,7 +1,6 @@
 #pragma once
-// Feature files, one per slide. Written: HDF5 in the layout that TRIDENT and CLAM use. Read: that layout from
-// any program,
-// `.pt` files with one tensor, and DSMIL's `.csv`.
+// Feature files, one per slide. Written: HDF5 in the layout that TRIDENT and CLAM use. Read: HDF5 of these,
+// STAMP and TIAToolbox, torch's and safetensors' files, and DSMIL's `.csv`.
 
 #include <cstdint>
 #include <optional>
@@ -34,12 +33,14 @@ struct SlideFeatures {
 /// for each of `instances`. The same input gives the same bytes.
 void write_features(const std::string& path, const SlideFeatures& slide);
 
-/// Reads a feature file of unknown origin: .h5/.hdf5 (shapes (N,D) and (1,N,D); f16, f32, f64; any integer
-/// coords), .pt/.pth (a tensor, or a dict with `features` and maybe `coords`), .csv (a header, then D numbers
-/// a line). HDF5 is parsed in a child process, because libhdf5 is not hardened: its crash is an Error for
-/// this file and nothing more. Throws Error on a missing dataset, shapes that do not fit, and NaN or infinity
-/// in the features.
-SlideFeatures read_features(const std::string& path);
+/// Reads a feature file of unknown origin, by its ending in any case: .h5/.hdf5, .pt/.pth (one tensor, a
+/// dict, or a tuple that begins with the features), .safetensors, .csv (a header, then D numbers a line).
+/// Features are (N,D), (1,N,D) or (N,1,D), of f16, bf16, f32 or f64, called `key`, or where that is empty
+/// features, feats or embeddings. Coords are taken where they are usable (see usable_coords). HDF5 is parsed
+/// in a child process, because libhdf5 is not hardened: its crash is an Error for this file and nothing more;
+/// it is read without locks. Throws Error on missing features, naming what the file holds, shapes that do not
+/// fit, and NaN or infinity in the features.
+SlideFeatures read_features(const std::string& path, const std::string& key = {});
 
 /// Reads an .h5 file that write_features wrote, in this process.
 SlideFeatures read_own_features(const std::string& path);

@@ -130,14 +130,14 @@ void transfer_attributes(const Pipe& pipe, Attributes& attributes) {
   pipe.optional(attributes.level0_height);
 }
 
-[[noreturn]] void child(int descriptor, const std::string& path) {
+[[noreturn]] void child(int descriptor, const std::string& path, const std::string& key) {
   const rlimit limit{kMostSeconds, kMostSeconds};
   setrlimit(RLIMIT_CPU, &limit);
   const rlimit no_core{0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
   const Sender sender(descriptor);
   try {
-    const SlideFeatures slide = parse_hdf5_features(path);
+    const SlideFeatures slide = parse_hdf5_features(path, key);
     sender.value(kDone);
     sender.tensor(slide.features);
     sender.tensor(slide.coords);
@@ -170,7 +170,7 @@ SlideFeatures receive(const Receiver& receiver) {
 
 }  // namespace
 
-SlideFeatures parse_hdf5_features_in_child(const std::string& path) {
+SlideFeatures parse_hdf5_features_in_child(const std::string& path, const std::string& key) {
   std::array<int, 2> ends{};
   check(pipe(ends.data()) == 0, "{}: no pipe for reading it ({})", path, std::strerror(errno));
   pid_t process = -1;
@@ -181,7 +181,7 @@ SlideFeatures parse_hdf5_features_in_child(const std::string& path) {
     if (process == 0) {
       hdf5_mutex().unlock();
       close(ends[0]);
-      child(ends[1], path);
+      child(ends[1], path, key);
     }
   }
   close(ends[1]);

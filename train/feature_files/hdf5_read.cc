@@ -17,7 +17,7 @@ namespace {
 constexpr uint64_t kMostExpansion = 1032;            // of deflate
 constexpr uint64_t kMostBytes = uint64_t{16} << 30;  // of one dataset in memory
 
-// One dataset, read whole into f32 or i64.
+// One dataset, read whole into f32, f64 or i64.
 class Dataset {
  public:
   Dataset(hid_t file, const std::string& path, const char* name)
@@ -52,9 +52,11 @@ class Dataset {
               bytes / kMostExpansion / 8 <= stored,
           "{}: dataset {} {} claims more than the file holds", path_, name_, shape.str());
     Tensor tensor = Tensor::empty(shape, dtype);
-    const hid_t memory_type = dtype == DType::f32 ? H5T_NATIVE_FLOAT : H5T_NATIVE_INT64;
+    const hid_t memory_type = dtype == DType::f32   ? H5T_NATIVE_FLOAT
+                              : dtype == DType::f64 ? H5T_NATIVE_DOUBLE
+                                                    : H5T_NATIVE_INT64;
     check(H5Dread(dataset_, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, tensor.raw()) >= 0,
-          "{}: dataset {} cannot be read; is the file complete?", path_, name_);
+          "{}: dataset {} cannot be read; is the file complete?{}", path_, name_, hdf5_words());
     return tensor;
   }
 
@@ -119,14 +121,6 @@ FeatureAttributes read_attributes(hid_t coords, const std::string& path) {
   return attributes;
 }
 
-// (1,N,D) and (N,D) to (N,D).
-Tensor as_matrix(const Tensor& tensor, const std::string& path, const char* name) {
-  if (tensor.rank() == 3 && tensor.dim(0) == 1) return tensor.select(0, 0);
-  check(tensor.rank() == 2, "{}: dataset {} has shape {}; (N,D) or (1,N,D) is needed", path, name,
-        tensor.shape().str());
-  return tensor;
-}
-
 std::vector<std::string> member_names(hid_t file, const std::string& path) {
   std::vector<std::string> names;
   const auto collect = [](hid_t, const char* name, const H5L_info_t*, void* target) -> herr_t {
@@ -139,20 +133,42 @@ std::vector<std::string> member_names(hid_t file, const std::string& path) {
   return names;
 }
 
+// Where the features are: the first of the known names that the file has.
+std::string features_name(hid_t file, const std::string& path, const std::string& key) {
+  for (const std::string& name : feature_names(key)) {
+    if (H5Lexists(file, name.c_str(), H5P_DEFAULT) > 0) return name;
+  }
+  std::vector<std::string> names;
+  const auto collect = [](hid_t, const char* name, const H5L_info_t*, void* target) -> herr_t {
+    auto* list = static_cast<std::vector<std::string>*>(target);
+    list->emplace_back(name);
+    return list->size() < 100 ? 0 : 1;
+  };
+  H5Lvisit(file, H5_INDEX_NAME, H5_ITER_INC, collect, &names);
+  fail("{}: {}", path, no_features(names, key));
+}
+
+// The physical coordinates of STAMP are no pixels.
+bool says_micrometres(hid_t file, const std::string& path) {
+  return text_attribute(file, "unit", path).value_or("") == "um";
+}
+
 }  // namespace
 
-SlideFeatures parse_hdf5_features(const std::string& path) {
+SlideFeatures parse_hdf5_features(const std::string& path, const std::string& key) {
   const InputFile readable(path);  // says better than libhdf5 why a file cannot be opened
   const std::lock_guard lock(hdf5_mutex());
   silence_hdf5();
   const Hdf5Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, path, "the library");
   H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
+  H5Pset_file_locking(access, false, true);  // many clusters' file systems have no locks
   const Hdf5Handle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), H5Fclose, path, "the HDF5 structure");
   SlideFeatures slide;
-  slide.features = as_matrix(Dataset(file, path, "features").read(DType::f32), path, "features");
+  const std::string features = features_name(file, path, key);
+  slide.features = as_matrix(Dataset(file, path, features.c_str()).read(DType::f32));
   const int64_t patches = slide.features.dim(0);
   for (const std::string& name : member_names(file, path)) {
-    if (name == "features") continue;
+    if (name == features) continue;
     const hid_t object = H5Oopen(file, name.c_str(), H5P_DEFAULT);
     if (object < 0) continue;  // a dangling link
     const bool is_dataset = H5Iget_type(object) == H5I_DATASET;
@@ -160,8 +176,9 @@ SlideFeatures parse_hdf5_features(const std::string& path) {
     if (!is_dataset) continue;
     const Dataset dataset(file, path, name.c_str());
     if (name == "coords") {
-      slide.coords = as_matrix(dataset.read(DType::i64), path, "coords");
       slide.attributes = read_attributes(dataset.id(), path);
+      if (says_micrometres(file, path) || !(dataset.is_float() || dataset.is_integer())) continue;
+      slide.coords = usable_coords(dataset.read(dataset.is_float() ? DType::f64 : DType::i64), patches);
     } else if (dataset.dims() == std::vector<int64_t>{patches} &&
                (dataset.is_float() || dataset.is_integer())) {
       slide.instances.emplace_back(name, dataset.read(dataset.is_float() ? DType::f32 : DType::i64));

@@ -6,7 +6,7 @@
 #include "tensor/io/csv.h"
 #include "tensor/io/sha256.h"
 #include "tensor/parallel.h"
-#include "train/data/bags.h"
+#include "train/data/feature_folder.h"
 
 namespace mt::train {
 namespace {
@@ -64,6 +64,8 @@ Manifest take_manifest(const Config& config, const Dataset& dataset) {
   manifest.weights = fingerprint_of(config.weights, HashedPart::whole);
   manifest.split_is_drawn = dataset.split_is_drawn;
   manifest.slides.resize(dataset.slides.size());
+  std::optional<FeatureFolder> features;
+  if (!config.features.empty()) features.emplace(config.features);
   parallel_for(static_cast<int64_t>(dataset.slides.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const SlideRecord& record = dataset.slides[static_cast<std::size_t>(i)];
@@ -73,13 +75,14 @@ Manifest take_manifest(const Config& config, const Dataset& dataset) {
       inputs.split = record.split;
       inputs.case_id = record.case_id;
       inputs.annotation_is_complete = record.annotation_is_complete;
-      if (config.features.empty()) {
+      inputs.mpp = record.mpp;
+      if (!features) {
         inputs.slide = fingerprint_of(record.path, HashedPart::ends);
         inputs.annotation = fingerprint_of(record.annotation, HashedPart::whole);
         continue;
       }
       try {
-        inputs.features = fingerprint_of(feature_file(config.features, record.id), HashedPart::ends);
+        inputs.features = fingerprint_of(features->file_of(record.id), HashedPart::ends);
       } catch (const Error&) {  // the preflight says so
         inputs.features.path = config.features;
       }
@@ -102,7 +105,7 @@ ManifestChanges changes_since(const Manifest& before, const Manifest& now) {
     if (old->label != slide.label) changes.labels.push_back(slide.id);
     if (old->split != slide.split) changes.splits.push_back(slide.id);
     if (old->case_id != slide.case_id) changes.cases.push_back(slide.id);
-    if (differs(old->slide, slide.slide)) changes.slides.push_back(slide.id);
+    if (differs(old->slide, slide.slide) || old->mpp != slide.mpp) changes.slides.push_back(slide.id);
     if (differs(old->annotation, slide.annotation) ||
         old->annotation_is_complete != slide.annotation_is_complete)
       changes.annotations.push_back(slide.id);
@@ -161,10 +164,11 @@ std::map<std::string, Split> drawn_splits(const Manifest& manifest) {
 }
 
 std::string tiles_key(const SlideInputs& inputs, const Config& config) {
-  return sha256(fmt::format(
-      "tiles 1|{}:{}|{}|{}:{}|{}|{}|{}|{}|{}|{}|{}", inputs.slide.bytes, inputs.slide.sha256, inputs.label,
-      inputs.annotation.bytes, inputs.annotation.sha256, inputs.annotation_is_complete, config.mpp,
-      config.mpp_override, config.patch, config.overlap, config.min_tissue, config.tumour_groups));
+  return sha256(fmt::format("tiles 2|{}:{}|{}|{}|{}:{}|{}|{}|{}|{}|{}|{}|{}", inputs.slide.bytes,
+                            inputs.slide.sha256, inputs.mpp, inputs.label, inputs.annotation.bytes,
+                            inputs.annotation.sha256, inputs.annotation_is_complete, config.mpp,
+                            config.mpp_override, config.patch, config.overlap, config.min_tissue,
+                            config.tumour_groups));
 }
 
 }  // namespace mt::train

@@ -21,6 +21,7 @@ struct SlideInputs {
   Split split = Split::train;
   std::string case_id;
   bool annotation_is_complete = true;
+  double mpp = 0;     // that the table gives the slide; 0: none
   Fingerprint slide;  // these three: empty where the run does not read them
   Fingerprint annotation;
   Fingerprint features;  // of --features

@@ -41,6 +41,7 @@ SlideInputs slide_from(const Json& json) {
   slide.label = json.at("label").get<int>();
   slide.split = split_from(json.at("split").get<std::string>());
   slide.annotation_is_complete = json.at("annotation_is_complete").get<bool>();
+  slide.mpp = json.at("mpp").get<double>();
   slide.slide = fingerprint_from(json.at("slide"));
   slide.annotation = fingerprint_from(json.at("annotation"));
   slide.features = fingerprint_from(json.at("features"));
@@ -65,6 +66,7 @@ void write_manifest(const std::filesystem::path& file, const Manifest& manifest)
                               {"label", slide.label},
                               {"split", name_of(slide.split)},
                               {"annotation_is_complete", slide.annotation_is_complete},
+                              {"mpp", slide.mpp},
                               {"slide", json_of(slide.slide)},
                               {"annotation", json_of(slide.annotation)},
                               {"features", json_of(slide.features)},

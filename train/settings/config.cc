@@ -1,11 +1,13 @@
 #include "train/settings/config.h"
 
 #include <cmath>
+#include <filesystem>
 #include <optional>
 #include <type_traits>
 
 #include "tensor/check.h"
 #include "tensor/io/sha256.h"
+#include "tensor/text.h"
 #include "train/settings/toml.h"
 
 namespace mt::train {
@@ -120,8 +122,14 @@ void validate(const Config& c) {
     if (!ok) throw UsageError(message);
   };
   need(!c.data.empty(), "--data is missing: phantom, camelyon16 or a CSV file");
-  need(c.data == "phantom" || c.data == "camelyon16" || c.data.ends_with(".csv"),
-       fmt::format("--data {}: there is phantom, camelyon16, or a file that ends in .csv", c.data));
+  const std::string ending = lower_case(std::filesystem::path(c.data).extension().string());
+  need(ending != ".xlsx" && ending != ".xls" && ending != ".ods",
+       fmt::format("--data {}: is a spreadsheet; save it as \"CSV UTF-8\"", c.data));
+  need(c.data == "phantom" || c.data == "camelyon16" || ending == ".csv" || ending == ".tsv" ||
+           ending == ".txt",
+       fmt::format(
+           "--data {}: there is phantom, camelyon16, or a table of slides that ends in .csv, .tsv or .txt",
+           c.data));
   need(c.data != "camelyon16" || !c.root.empty(),
        "--data camelyon16 needs --root DIR, the folder that holds the slides");
   need(!c.run.empty(), "--run DIR is missing: where results go");
@@ -153,6 +161,7 @@ void validate(const Config& c) {
        "--mpp-override: a positive number of micrometres");
   need(c.features.empty() || (c.method == "mil" && !c.ablation),
        "--features: goes with --method mil only (there is no encoder to fine-tune)");
+  need(c.features_key.empty() || !c.features.empty(), "--features-key: goes with --features");
   need(c.min_tissue > 0 && c.min_tissue <= 1, "--min-tissue: in (0, 1]");
   need(c.tumour_overlap > 0 && c.tumour_overlap <= 1, "--tumour-overlap: in (0, 1]");
   need(c.negative_ratio > 0 && c.negative_ratio <= 1, "--negative-ratio: in (0, 1]");

@@ -13,7 +13,7 @@ namespace mt::train {
 /// in visit_options(). Lengths are in patches, pixels or epochs as the flag's help says.
 struct Config {
   // What is done.
-  std::string data;            // phantom | camelyon16 | FILE.csv
+  std::string data;            // phantom | camelyon16 | a table of slides
   std::string preset = "";     // paper | fast | tiny; empty: by data
   std::string method = "hnm";  // mil | its2clr | hnm
   std::string ranking = "on";  // on | off
@@ -25,9 +25,11 @@ struct Config {
   std::string root;
   std::string labels;
   std::string splits;
+  std::string positive;  // name of the positive class; empty: known words
   std::string features;
-  std::string mpp;          // a number, or native:LEVEL
-  double mpp_override = 0;  // 0: none
+  std::string features_key;  // dataset of the features in their files; empty: features, feats or embeddings
+  std::string mpp;           // a number, or native:LEVEL
+  double mpp_override = 0;   // 0: none
   int64_t patch = 224;
   int64_t overlap = 0;  // pixels that neighbouring patches share
   double min_tissue = 0.5;

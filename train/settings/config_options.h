@@ -8,7 +8,8 @@ void visit_options(C& c, Visitor&& visit) {
   const char* group = "What to do";
   visit(OptionText{"data",
                    group,
-                   "phantom, camelyon16, or a CSV file with slide_id,path,label[,case_id,split,annotation]",
+                   "phantom, camelyon16, or a table of slides: CSV with slide_id,label[,path,case_id,split,"
+                   "annotation,mpp] (CLAM's too), or DSMIL's list of bags",
                    true,
                    {},
                    true},
@@ -44,27 +45,44 @@ void visit_options(C& c, Visitor&& visit) {
         c.pretrain);
 
   group = "Slides";
-  visit(OptionText{"root", group, "folder of the dataset", false}, c.root);
+  visit(OptionText{"root", group,
+                   "folder of the dataset; slides that a table names without a path are looked for there by "
+                   "their id, and one folder below",
+                   false},
+        c.root);
   visit(OptionText{"labels", group, "label CSV (case_id,slide_id,label) in place of the dataset's", false},
         c.labels);
   visit(OptionText{"splits", group,
-                   "split CSV (columns train,val,test, as CLAM's) in place of the dataset's; the paper's for "
+                   "split CSV in place of the dataset's: columns train,val,test with names (CLAM's "
+                   "splits_0.csv) or True and False (splits_0_bool.csv), or slide_id,split; the paper's for "
                    "Camelyon16 is train/data/datasets/splits/camelyon16_paper.csv",
                    false},
         c.splits);
+  visit(OptionText{"positive", group,
+                   "name of the positive class where labels are called as you like (mutant and wildtype); "
+                   "0/1, normal/tumor, negative/positive and CLAM's normal_tissue/tumor_tissue need none",
+                   false},
+        c.positive);
   visit(OptionText{"features",
                    group,
-                   "folder of .h5 or .pt features of any foundation model; method mil only",
+                   "folder of .h5, .pt, .safetensors or .csv features of any foundation model, CLAM's and "
+                   "TRIDENT's folders too; method mil only",
                    true,
                    {},
                    true},
         c.features);
+  visit(OptionText{"features-key", group,
+                   "name of the features in their files (default: features, feats or embeddings)"},
+        c.features_key);
   visit(
       OptionText{"mpp", group, "micrometres per pixel of a patch, or native:LEVEL to read a level as it is"},
       c.mpp);
-  visit(OptionText{"mpp-override", group,
-                   "micrometres per level-0 pixel, for slides that do not say it (0: none)"},
-        c.mpp_override);
+  visit(
+      OptionText{
+          "mpp-override", group,
+          "micrometres per level-0 pixel, for slides that do not say it (0: none); a column mpp of the "
+          "table holds for its slide, whatever that says"},
+      c.mpp_override);
   visit(OptionText{"patch", group, "side of a patch in pixels"}, c.patch);
   visit(OptionText{"overlap", group, "pixels that neighbouring patches share"}, c.overlap);
   visit(OptionText{"min-tissue", group, "least share of tissue in a patch"}, c.min_tissue);

@@ -27,6 +27,7 @@ std::unique_ptr<Pyramid> open_as(const Dialect& dialect, std::unique_ptr<TiffFil
                                  const OpenOptions& options) {
   Facts facts = dialect.open(*file);
   add_tiff_properties(file->first(), facts);
+  if (!facts.mpp_x) facts.mpp_x = facts.mpp_y = options.mpp_if_missing;
   if (options.mpp_override) facts.mpp_x = facts.mpp_y = options.mpp_override;
   return std::make_unique<Pyramid>(std::move(file), dialect.name, std::move(facts), options);
 }

@@ -7,6 +7,7 @@
 #include <array>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "tests/harness/error_of.h"
 #include "tests/harness/temporary_folder.h"
@@ -73,6 +74,66 @@ TEST(SplitsTest, ThePapersSplitOfCamelyon16FitsThePublishedSlides) {
   for (const char* id : {"test_001", "test_114", "test_130"}) EXPECT_EQ(split_of(dataset, id), Split::test);
 }
 
+TEST(SplitsTest, ThePapersSplitOnAPartialDownloadIsOneProblemThatCounts) {
+  const TemporaryFolder folder;
+  put_camelyon16(folder);
+  for (int i = 5; i <= 160; ++i) fs::remove(folder / fmt::format("training/normal/normal_{:03}.tif", i));
+  for (int i = 5; i <= 111; ++i) fs::remove(folder / fmt::format("training/tumor/tumor_{:03}.tif", i));
+  for (int i = 5; i <= 130; ++i) fs::remove(folder / fmt::format("testing/images/test_{:03}.tif", i));
+  Config config;
+  config.data = "camelyon16";
+  config.root = folder.path();
+  config.splits = MT_SPLITS_DIR "/camelyon16_paper.csv";
+  const Dataset dataset = load_dataset(config, {});
+  ASSERT_EQ(dataset.problems.size(), 1U);
+  EXPECT_NE(dataset.problems[0].find("there is no file of 387 of its 399 slides: normal_"), std::string::npos)
+      << dataset.problems[0];
+  EXPECT_NE(dataset.problems[0].find("and 377 more"), std::string::npos);
+}
+
+/// As first released (Tumor_001), with capital endings, masks beside the slides, semicolons in the reference.
+TEST(Camelyon16Test, NamesAreReadWhateverTheirCaseAndMasksAreNoSlides) {
+  const TemporaryFolder folder;
+  for (const char* part :
+       {"training/normal", "training/tumor", "training/lesion_annotations", "testing/images"})
+    fs::create_directories(folder / part);
+  folder.put("training/normal/Normal_001.TIF", "");
+  folder.put("training/tumor/Tumor_001.TIFF", "");
+  folder.put("training/tumor/tumor_001_mask.tif", "");
+  folder.put("training/lesion_annotations/tumor_001.XML", "");
+  folder.put("testing/images/Test_001.tif", "");
+  folder.put("testing/images/Test_001_Mask.TIF", "");
+  folder.put("testing/reference.csv", "test_001.tif;Tumor;a;b\n");
+  Config config;
+  config.data = "camelyon16";
+  config.root = folder.path();
+  config.splits = folder.put("s.csv", "train,val,test\nnormal_001,tumor_001,test_001\n");
+  const Dataset dataset = load_dataset(config, {});
+  EXPECT_TRUE(dataset.problems.empty()) << dataset.problems.front();
+  ASSERT_EQ(dataset.slides.size(), 3U);
+  EXPECT_EQ(split_of(dataset, "Normal_001"), Split::train);
+  EXPECT_EQ(split_of(dataset, "Tumor_001"), Split::validation);
+  EXPECT_EQ(dataset.slides[1].id, "Test_001");
+  EXPECT_EQ(dataset.slides[1].label, 1);
+  EXPECT_EQ(dataset.slides[2].annotation.filename(), "tumor_001.XML");
+  EXPECT_TRUE(has_note(dataset, "2 files (*_mask.tif) left out"));
+}
+
+TEST(Camelyon16Test, AMissingReferenceIsNamed) {
+  const TemporaryFolder folder;
+  put_camelyon16(folder);
+  fs::remove(folder / "testing/reference.csv");
+  Config config;
+  config.data = "camelyon16";
+  config.root = folder.path();
+  const Dataset dataset = load_dataset(config, {});
+  EXPECT_TRUE(has_note(dataset, "testing/reference.csv is not there"));
+  ASSERT_EQ(dataset.problems.size(), 1U);
+  EXPECT_NE(dataset.problems[0].find("129 of 399 slides have no label: test_001, test_002"),
+            std::string::npos)
+      << dataset.problems[0];
+}
+
 TEST(SplitsTest, ASlideOfTheListWithoutAFileIsAProblem) {
   const TemporaryFolder folder;
   put_camelyon16(folder);
@@ -104,8 +165,86 @@ Dataset eight_slides(const TemporaryFolder& folder, const std::string& splits) {
   for (int i = 0; i < 8; ++i) csv += fmt::format("s{},s{}.svs,{},p{}\n", i, i, i / 2 % 2, i / 2);
   Config config;
   config.data = folder.put("slides.csv", csv);
+  config.features = folder.path();
   config.splits = folder.put("splits_0.csv", splits);
   return load_dataset(config, {});
+}
+
+/// Where each of the eight slides is: a letter for train, val, test, '-' for none.
+std::string letters(const Dataset& dataset) {
+  std::string text(8, '-');
+  for (const SlideRecord& slide : dataset.slides)
+    text[static_cast<std::size_t>(slide.id[1] - '0')] =
+        slide.split == Split::test ? 'e' : name_of(slide.split)[0];
+  return text;
+}
+
+TEST(SplitsTest, AllLayoutsSayTheSame) {
+  const std::string want = "ttvvtvee";  // t: train, v: validation, e: test
+  for (const char* text :
+       {"train,val,test\ns0,s2,s6\ns1,s3,s7\ns4,s5,\n", ",train,val,test\n0,s0,s2,s6\n1,s1,s3,s7\n2,s4,s5,\n",
+        ";Train;Validation;Test\n0;s0;s2;s6\n1;s1;s3;s7\n2;s4;s5;\n",
+        ",train,val,test\ns0,True,False,False\ns1,True,False,False\ns2,False,True,False\ns3,False,True,"
+        "False\n"
+        "s4,True,False,False\ns5,False,True,False\ns6,False,False,True\ns7,False,False,True\n",
+        "slide_id,train,val,test\ns0,1,0,0\ns1,1,0,0\ns2,0,1,0\ns3,0,1,0\ns4,1,0,0\ns5,0,1,0\ns6,0,0,1\ns7,0,"
+        "0,1\n",
+        "slide_id,split\ns0,train\ns1,Training\ns2,val\ns3,validation\ns4,train\ns5,dev\ns6,test\ns7,"
+        "TESTING\n",
+        "train,val,test\ns0.svs,s2.tif,S6\na/b/s1.h5,s3.ome.tif,s7.NDPI\ns4.pt,s5,\n"}) {
+    const TemporaryFolder folder;
+    const Dataset dataset = eight_slides(folder, text);
+    EXPECT_EQ(letters(dataset), want) << text;
+    EXPECT_TRUE(dataset.problems.empty()) << text << dataset.problems.front();
+  }
+}
+
+TEST(SplitsTest, IdsThatPandasMadeFloatsAreFound) {
+  const TemporaryFolder folder;
+  Config config;
+  config.data = folder.put("n.csv", "slide_id,label\n1000,0\n1001,1\n2000,0\n2001,1\n3000,0\n3001,1\n");
+  config.features = folder.path();
+  config.splits = folder.put("s.csv", ",train,val,test\n0,1000.0,2000.0,3000.0\n1,1001.0,2001.0,3001.0\n");
+  const Dataset dataset = load_dataset(config, {});
+  EXPECT_TRUE(dataset.problems.empty());
+  EXPECT_EQ(dataset.slides.size(), 6U);
+  EXPECT_TRUE(has_note(dataset, "6 slides found by name without ending, decimals and case: 1000.0"));
+}
+
+TEST(SplitsTest, EveryOddNameIsInOneList) {
+  const TemporaryFolder folder;
+  const Dataset dataset =
+      eight_slides(folder, "train,val,test\ns0,s2,s6\ns0,s3,s7\ns1,s1,x8\ns4,s5,x9\n,s2,s6\n");
+  EXPECT_EQ(letters(dataset), "t-vvtvee");
+  ASSERT_EQ(dataset.problems.size(), 2U);
+  EXPECT_NE(dataset.problems[0].find(
+                "splits_0.csv, line 4: slide s1 is in two splits, validation here and train in"),
+            std::string::npos)
+      << dataset.problems[0];
+  EXPECT_NE(dataset.problems[1].find("there is no file of 2 of its 14 slides: x8, x9"), std::string::npos)
+      << dataset.problems[1];
+  EXPECT_EQ(dataset.left_out.count("s1"), 1U);
+  EXPECT_TRUE(has_note(dataset, "named twice in one split: s0, s2, s6"));
+  const Dataset strange = eight_slides(folder, "train,val,test\na,b,c\nd,e,f\n");
+  EXPECT_NE(
+      strange.problems.at(0).find("6 of its 6 slides: a, b, c, d, e, f; the slides are called s0 and so on"),
+      std::string::npos);
+}
+
+TEST(SplitsTest, SlidesOfATcgaPatientStayTogether) {
+  const TemporaryFolder folder;
+  std::string csv = "slide_id,label\n";
+  for (int i = 0; i < 64; ++i)
+    csv += fmt::format("TCGA-A0-{:04}-01Z-00-DX{}.0F1E-AB,{}\n", i / 2, i % 2 + 1, i / 2 % 2);
+  Config config;
+  config.data = folder.put("t.csv", csv);
+  config.features = folder.path();
+  const Dataset dataset = load_dataset(config, {});
+  std::map<std::string, std::set<Split>> splits;
+  for (const SlideRecord& slide : dataset.slides) splits[slide.case_id].insert(slide.split);
+  EXPECT_TRUE(splits.contains("TCGA-A0-0000"));
+  for (const auto& [patient, where] : splits) EXPECT_EQ(where.size(), 1U) << patient;
+  EXPECT_TRUE(has_note(dataset, "64 slides of 32 patients by TCGA's names"));
 }
 
 TEST(SplitsTest, ClamsFilesHaveAnIndexColumnAndEmptyEnds) {
@@ -145,14 +284,15 @@ TEST(DsmilListTest, NamesBagsByTheirFilesAndNeedsFeatures) {
   ASSERT_EQ(dataset.slides.size(), 12U);
   EXPECT_EQ(dataset.slides[0].id, "s0");
   EXPECT_EQ(dataset.slides[1].label, 1);
-  EXPECT_EQ(feature_file(config.features, "s3"), fs::path(folder / "c/1-tumor/s3.csv"));
+  EXPECT_EQ(FeatureFolder(config.features).file_of("s3"), fs::path(folder / "c/1-tumor/s3.csv"));
   Bags bags(dataset, config.features, /*own=*/false);
   EXPECT_EQ(bags.bag(3).shape(), Shape({1, 2}));
   folder.put("c/0-normal/s3.csv", "");
-  EXPECT_NE(
-      error_of([&] { feature_file(config.features, "s3"); }).find("two files have features of slide s3"),
-      std::string::npos);
-  EXPECT_NE(error_of([&] { feature_file(config.features, "s99"); }).find("no features of slide s99"),
+  EXPECT_NE(error_of([&] {
+              FeatureFolder(config.features).file_of("s3");
+            }).find("two files have features of slide s3"),
+            std::string::npos);
+  EXPECT_NE(error_of([&] { FeatureFolder(config.features).file_of("s99"); }).find("no features of slide s99"),
             std::string::npos);
 }
 
@@ -164,6 +304,7 @@ TEST(DsmilListTest, GivesLabelsToOtherDatasets) {
     dataset.slides.back().id = id;
   }
   join_labels(dataset, folder.put("l.csv", "0,label\nsome/where/b.csv,1\na.csv,0\n"));
+  resolve_labels(dataset, "");
   EXPECT_EQ(dataset.slides[0].label, 0);
   EXPECT_EQ(dataset.slides[1].label, 1);
   EXPECT_TRUE(dataset.problems.empty());

@@ -7,6 +7,7 @@
 
 #include "tensor/io/dense.h"
 #include "tensor/io/input_file.h"
+#include "tensor/io/safetensors.h"
 #include "tensor/rng.h"
 #include "tests/harness/error_of.h"
 #include "tests/harness/temporary_folder.h"
@@ -105,17 +106,84 @@ TEST(FeaturesTest, MistakesAreNamed) {
     return text.starts_with(path + ": ") ? text.substr(path.size() + 2) : text;
   };
   EXPECT_EQ(error(folder / "missing.h5"), "cannot be opened (No such file or directory)");
-  EXPECT_EQ(error(folder.put("a.h5", "no HDF5 at all")), "the HDF5 structure is missing or damaged");
-  EXPECT_EQ(error(folder.put("a.npy", "x")), "feature files end in .h5, .hdf5, .pt, .pth or .csv");
-  EXPECT_EQ(error(folder.put("a.csv", "0,1\n1,2\n3\n")),
-            "line 3: column 1 is no number, or the line has not 2 columns");
-  EXPECT_EQ(error(folder.put("b.csv", "0,1\n1,nan\n")), "the features of patch 0 have a NaN or infinity");
+  EXPECT_EQ(error(folder.put("a.h5", "no HDF5 at all")),
+            "the HDF5 structure is missing or damaged (libhdf5: file signature not found)");
+  EXPECT_EQ(error(folder.put("a.npy", "x")),
+            "feature files end in .h5, .hdf5, .pt, .pth, .safetensors or .csv");
+  EXPECT_EQ(error(folder.put("a.csv", "0,1\n1,2\n3\n")), "line 3: has 1 numbers, the header 2");
+  EXPECT_EQ(error(folder.put("b.csv", "0,1\n1,nan\n")), "line 2: 'nan' is not a number");
   SlideFeatures slide = example();
   slide.features.data<float>()[9] = NAN;
   write_features(folder / "nan.h5", slide);
   EXPECT_EQ(error(folder / "nan.h5"), "the features of patch 2 have a NaN or infinity");
   slide.coords = Tensor::empty(Shape({4, 2}), DType::i64);
   EXPECT_THROW(write_features(folder / "b.h5", slide), Error);
+}
+
+TEST(FeaturesTest, NamesAndShapesOfTheFieldAreRead) {
+  const TemporaryFolder folder;
+  const Tensor matrix = example().features;  // (5,4)
+  const auto features_in = [&](const NamedTensors& tensors, const std::string& key = {}) {
+    write_safetensors(folder / "a.safetensors", tensors);
+    return read_features(folder / "a.safetensors", key);
+  };
+  for (const char* name : {"features", "feats", "embeddings"})
+    expect_equal(features_in({{name, matrix}}).features, matrix);
+  expect_equal(features_in({{"x", matrix}, {"y", example(2).features}}, "x").features, matrix);
+  expect_equal(features_in({{"features", matrix.view(Shape({1, 5, 4}))}}).features, matrix);
+  expect_equal(features_in({{"features", matrix.view(Shape({5, 1, 4}))}}).features, matrix);
+  const auto error = [&](const NamedTensors& tensors, const std::string& key = {}) {
+    const std::string text = error_of([&] { features_in(tensors, key); });
+    return text.substr(std::min(text.size(), text.find(": ") + 2));
+  };
+  EXPECT_EQ(error({{"x", matrix}, {"labels", matrix}}),
+            "holds no features (nor feats or embeddings); it has x, labels: name the one that is meant with "
+            "--features-key");
+  EXPECT_EQ(error({{"features", matrix}}, "x"),
+            "holds no x; it has features: name the one that is meant with --features-key");
+  EXPECT_EQ(error({{"features", matrix.view(Shape({20}))}}),
+            "features have shape (20); (N,D), a row for each patch, is needed");
+}
+
+/// Coordinates are not needed for training: those that nobody can use are left out, boxes give their corner.
+TEST(FeaturesTest, CoordsAreTakenWhereTheyAreUsable) {
+  const TemporaryFolder folder;
+  const auto coords_of = [&](const Tensor& coords) {
+    write_safetensors(folder / "a.safetensors", {{"coords", coords}, {"features", example(2).features}});
+    return read_features(folder / "a.safetensors").coords;
+  };
+  const Tensor want = Tensor::of(std::vector<int64_t>{0, 256, 512, 768}, Shape({2, 2}));
+  expect_equal(coords_of(want), want);
+  expect_equal(coords_of(Tensor::of(std::vector<float>{0, 256, 512, 768}, Shape({2, 2}))), want);
+  expect_equal(coords_of(Tensor::of(std::vector<double>{0.25, 255.75, 512, 768}, Shape({1, 2, 2}))), want);
+  expect_equal(coords_of(Tensor::of(std::vector<int32_t>{0, 256, 9, 9, 512, 768, 9, 9}, Shape({2, 4}))),
+               want);
+  EXPECT_FALSE(coords_of(Tensor::of(std::vector<float>{0, NAN, 512, 768}, Shape({2, 2}))).defined());
+  EXPECT_FALSE(coords_of(Tensor::of(std::vector<float>{0, 1e20F, 512, 768}, Shape({2, 2}))).defined());
+  EXPECT_FALSE(coords_of(Tensor::of(std::vector<int64_t>{1, 2, 3}, Shape({3}))).defined());
+  EXPECT_FALSE(coords_of(Tensor::of(std::vector<int64_t>{1, 2, 3, 4, 5, 6}, Shape({3, 2}))).defined());
+}
+
+/// feature_files/ again: what STAMP, TIAToolbox and tuples of torch look like (see its README).
+TEST(FeaturesTest, ReadsWhatFoundationModelToolsWrite) {
+  const std::string files = MT_GOLDEN_DIR "/feature_files/";
+  for (const char* name : {"stamp.h5", "boxes.h5", "middle_one.h5", "tuple.pt", "feats_bf16.pt"}) {
+    SCOPED_TRACE(name);
+    const SlideFeatures slide = read_features(files + name);
+    ASSERT_EQ(slide.features.shape(), Shape({3, 4}));
+    for (int64_t i = 0; i < 12; ++i)
+      EXPECT_EQ(dense(slide.features).data<float>()[i], static_cast<float>(i) / 8) << i;
+    const bool has_coords = std::string_view(name) == "boxes.h5" || std::string_view(name) == "tuple.pt";
+    ASSERT_EQ(slide.coords.defined(), has_coords);
+    for (int64_t i = 0; has_coords && i < 6; ++i) EXPECT_EQ(slide.coords.data<int64_t>()[i], 512 * i) << i;
+  }
+  EXPECT_EQ(read_features(files + "group.h5", "slide/features").features.shape(), Shape({3, 4}));
+  EXPECT_NE(error_of([&] {
+              read_features(files + "group.h5");
+            }).find("it has slide, slide/features: name the one that is meant with --features-key"),
+            std::string::npos);
+  EXPECT_NE(error_of([&] { read_features(files + "open_writer.h5"); }).find("file is already open for write"),
+            std::string::npos);
 }
 
 TEST(FeaturesTest, DamagedHdf5CostsThatFileOnly) {

@@ -1,79 +1,153 @@
+#include <algorithm>
+
 #include "tensor/check.h"
+#include "tensor/text.h"
 #include "train/data/datasets/dataset.h"
+#include "train/data/datasets/files_by_name.h"
+#include "train/data/datasets/slide_names.h"
 
 namespace mt::train {
 namespace {
 
 namespace fs = std::filesystem;
 
-Split parse_split(const std::string& text, const fs::path& csv, int64_t line) {
-  if (text == "train" || text == "training") return Split::train;
-  if (text == "val" || text == "validation") return Split::validation;
-  check(text == "test" || text == "testing", "{}, line {}: split \"{}\": there is train, val and test",
-        csv.string(), line, text);
-  return Split::test;
-}
+constexpr double kFinestMpp = 0.01;
+constexpr double kCoarsestMpp = 100;
 
 /// Every bag, called as its feature file; nothing is known about cases, splits and pixels.
-Dataset dsmil_dataset(const CsvTable& table, const fs::path& csv) {
+Dataset dsmil_dataset(const CsvTable& table) {
   Dataset dataset;
-  dataset.name = "dsmil";
+  dataset.name = fs::path(table.source()).filename().string();
+  dataset.has_slides = false;
   const std::size_t path_column = table.column("0");
   const std::size_t label_column = table.column("label");
   for (const CsvRow& row : table.rows()) {
     SlideRecord slide;
     slide.path = row.fields[path_column];
     slide.id = slide.case_id = slide.path.stem().string();
-    slide.label = parse_label(row.fields[label_column]);
-    check(slide.label >= 0, "{}, line {}: label \"{}\": 0 or 1 is supported", csv.string(), row.line,
-          row.fields[label_column]);
+    slide.label_name = row.fields[label_column];
+    slide.place = table.place(row);
     dataset.slides.push_back(std::move(slide));
   }
-  check(!dataset.slides.empty(), "{}: no bags in it", csv.string());
+  check(!dataset.slides.empty(), "{}: no bags in it", table.source());
   return dataset;
+}
+
+/// The columns of a table of slides; those that may be missing are optional.
+struct Columns {
+  explicit Columns(const CsvTable& table)
+      : id(table.column({"slide_id", "slide"})),
+        label(table.find_column("label")),
+        path(table.find_column({"path", "slide_path", "file"})),
+        case_id(table.find_column({"case_id", "patient_id", "patient", "case"})),
+        split(table.find_column("split")),
+        annotation(table.find_column("annotation")),
+        mpp(table.find_column("mpp")) {}
+  std::size_t id;
+  std::optional<std::size_t> label, path, case_id, split, annotation, mpp;
+};
+
+std::string field(const CsvRow& row, const std::optional<std::size_t>& column) {
+  return column ? row.fields[*column] : std::string();
+}
+
+/// Gives slides without a path the file that is called like them.
+void find_files(Dataset& dataset, const fs::path& folder) {
+  if (std::none_of(dataset.slides.begin(), dataset.slides.end(),
+                   [](const auto& slide) { return slide.path.empty(); }))
+    return;
+  const FilesByName files(folder, 1, is_slide_file, "give the folder of the slides with --root");
+  const std::string where =
+      fmt::format("in {}, nor one folder below (see --root)", folder.empty() ? "." : folder.string());
+  dataset.leave_out([&](SlideRecord& slide) -> std::string {
+    if (!slide.path.empty()) return {};
+    const std::vector<fs::path> found = files.find(slide.id);
+    if (found.size() == 1) {
+      slide.path = found[0];
+      return {};
+    }
+    if (found.empty()) return {};
+    return fmt::format("{}: slide {} has {} files, {} and {}; name the one that is meant in a column path",
+                       slide.place, printable(slide.id, 80), found.size(), found[0].string(),
+                       found[1].string());
+  });
+  std::vector<std::string> missing;
+  for (const SlideRecord& slide : dataset.slides) {
+    if (slide.path.empty()) missing.push_back(slide.id);
+  }
+  constexpr std::size_t kOneByOne = 8;
+  if (missing.size() > kOneByOne) {
+    dataset.problems.push_back(fmt::format("{}: of {} slides there is no file {}: {}",
+                                           dataset.tables.front().second.string(), missing.size(), where,
+                                           listed(missing)));
+  }
+  std::erase_if(dataset.slides, [&](const SlideRecord& slide) {
+    if (!slide.path.empty()) return false;
+    const std::string problem =
+        fmt::format("{}: of slide {} there is no file {}", slide.place, printable(slide.id, 80), where);
+    dataset.left_out[slide.id] = problem;
+    if (missing.size() <= kOneByOne) dataset.problems.push_back(problem);
+    return true;
+  });
 }
 
 }  // namespace
 
 bool is_dsmil_list(const CsvTable& table) {
-  return !table.find_column("slide_id") && table.find_column("0") && table.find_column("label");
+  return !table.find_column({"slide_id", "slide"}) && table.find_column("0") && table.find_column("label");
 }
 
-Dataset load_slide_csv(const fs::path& csv, const fs::path& root) {
+Dataset load_slide_csv(const fs::path& csv, const fs::path& root, bool with_features) {
   check(fs::exists(csv), "{}: this file is not there", csv.string());
   const CsvTable table = read_csv(csv.string());
-  if (is_dsmil_list(table)) return dsmil_dataset(table, csv);
-  const std::size_t id_column = table.column("slide_id");
-  const std::size_t path_column = table.column("path");
-  const std::size_t label_column = table.column("label");
-  const auto case_column = table.find_column("case_id");
-  const auto split_column = table.find_column("split");
-  const auto annotation_column = table.find_column("annotation");
+  Dataset dataset;
+  if (is_dsmil_list(table)) {
+    dataset = dsmil_dataset(table);
+    dataset.tables.emplace_back("data", csv);
+    return dataset;
+  }
+  const Columns columns(table);
   const fs::path base = root.empty() ? csv.parent_path() : root;
   const auto resolved = [&](const std::string& path) {
+    if (path.empty()) return fs::path();
     return fs::path(path).is_absolute() ? fs::path(path) : base / path;
   };
-
-  Dataset dataset;
-  dataset.name = split_column ? "csv with splits" : "csv";
+  dataset.name = csv.filename().string();
+  dataset.split_is_given = columns.split.has_value();
+  dataset.tables.emplace_back("data", csv);
+  const auto leave_out = [&](const SlideRecord& slide, const std::string& why) {
+    dataset.problems.push_back(fmt::format("{}: slide {}: {}", slide.place, printable(slide.id, 80), why));
+    dataset.left_out[slide.id] = dataset.problems.back();
+  };
   for (const CsvRow& row : table.rows()) {
     SlideRecord slide;
-    slide.id = row.fields[id_column];
-    check(!slide.id.empty(), "{}, line {}: slide_id is empty", csv.string(), row.line);
-    slide.path = resolved(row.fields[path_column]);
-    const std::string& label = row.fields[label_column];
-    slide.label = parse_label(label);
-    check(slide.label >= 0 || label.empty(),
-          "{}, line {}: label \"{}\": two classes are supported, written 0/1, normal/tumor or "
-          "negative/positive",
-          csv.string(), row.line, label);
-    slide.case_id = case_column && !row.fields[*case_column].empty() ? row.fields[*case_column] : slide.id;
-    if (split_column) slide.split = parse_split(row.fields[*split_column], csv, row.line);
-    if (annotation_column && !row.fields[*annotation_column].empty())
-      slide.annotation = resolved(row.fields[*annotation_column]);
+    slide.place = table.place(row);
+    slide.id = row.fields[columns.id];
+    slide.path = resolved(field(row, columns.path));
+    slide.label_name = field(row, columns.label);
+    slide.case_id = field(row, columns.case_id).empty() ? slide.id : field(row, columns.case_id);
+    slide.annotation = resolved(field(row, columns.annotation));
+    if (columns.split) {
+      const auto split = parse_split(field(row, columns.split));
+      if (!split) {
+        leave_out(slide, fmt::format("split \"{}\": there is train, val and test",
+                                     printable(field(row, columns.split), 80)));
+        continue;
+      }
+      slide.split = *split;
+    }
+    if (const std::string mpp = field(row, columns.mpp); !mpp.empty()) {
+      slide.mpp = number_in(mpp).value_or(0);
+      if (!(slide.mpp >= kFinestMpp && slide.mpp <= kCoarsestMpp)) {
+        leave_out(slide, fmt::format("mpp \"{}\": {} to {} micrometres per pixel of level 0 are expected",
+                                     printable(mpp, 80), kFinestMpp, kCoarsestMpp));
+        continue;
+      }
+    }
     dataset.slides.push_back(std::move(slide));
   }
-  check(!dataset.slides.empty(), "{}: no slides in it", csv.string());
+  check(!table.rows().empty(), "{}: no slides in it", csv.string());
+  if (!with_features) find_files(dataset, base);
   return dataset;
 }
 

@@ -44,7 +44,7 @@ class MilTraining {
         bags_(context.dataset,
               config_.features.empty() ? context.folder.path() / task.features
                                        : std::filesystem::path(task.features),
-              config_.features.empty(), device_of(config_)) {
+              config_.features.empty(), device_of(config_), config_.features_key) {
     if (config_.mil_features == "centred") {
       centring_ = bags_.centring_of_training_slides();
       bags_.set_centring(centring_);

@@ -1,0 +1,52 @@
+#include "train/data/datasets/files_by_name.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "tensor/check.h"
+#include "train/data/datasets/slide_names.h"
+
+namespace mt::train {
+
+namespace fs = std::filesystem;
+
+FilesByName::FilesByName(const fs::path& folder, int depth, Wanted wanted, const std::string& remedy) {
+  const fs::path here = folder.empty() ? fs::path(".") : folder;
+  check(fs::is_directory(here), "{}: this folder is not there; {}", here.string(), remedy);
+  add_folder(here, depth, wanted);
+}
+
+void FilesByName::add_folder(const fs::path& folder, int depth, Wanted wanted) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    std::error_code ignored;
+    if (entry.is_directory(ignored)) {
+      if (depth > 0) add_folder(entry.path(), depth - 1, wanted);
+      continue;
+    }
+    const std::string name = entry.path().filename().string();
+    if (!wanted(name)) continue;
+    const std::string plain = plain_name(name);
+    by_name_.emplace(plain, entry.path());
+    if (const std::size_t dot = plain.find('.'); dot != std::string::npos)
+      by_first_part_.emplace(plain.substr(0, dot), entry.path());
+  }
+}
+
+std::vector<fs::path> FilesByName::find(const std::string& id) const {
+  const std::string plain = plain_name(id);
+  std::vector<fs::path> files;
+  for (const auto* names : {&by_name_, &by_first_part_}) {
+    const auto [begin, end] = names->equal_range(plain);
+    for (auto at = begin; at != end; ++at) files.push_back(at->second);
+    if (!files.empty()) break;
+  }
+  const auto order = [](const fs::path& path) {
+    return std::pair(std::distance(path.begin(), path.end()), path);
+  };
+  std::sort(files.begin(), files.end(),
+            [&](const fs::path& a, const fs::path& b) { return order(a) < order(b); });
+  return files;
+}
+
+}  // namespace mt::train
