@@ -205,7 +205,7 @@ class CudaRuntime final : public DeviceRuntime {
 void register_cuda_device() {
   static CudaRuntime runtime;
   static CudaMemory memory;
-  static auto* pool = new CachingPool(Device::cuda, memory, true);  // outlives static tensors
+  static auto* pool = new CachingPool(Device::cuda, memory, !kPtxMachine);  // outlives static tensors
   register_device(Device::cuda, &runtime);
   register_allocator(Device::cuda, pool);
 }

@@ -10,7 +10,15 @@
 #include "kernels/common/stream.h"
 #include "tensor/device.h"
 
+#ifndef MT_PTX_MACHINE
+#define MT_PTX_MACHINE 0
+#endif
+
 namespace mt {
+
+/// Whether cuda is the PTX machine (kernels/ptx), which checks each access itself: it is given blocks of
+/// exact sizes.
+inline constexpr bool kPtxMachine = MT_PTX_MACHINE != 0;
 
 using EventHandle = struct EventObject*;
 using GraphHandle = struct GraphObject*;
