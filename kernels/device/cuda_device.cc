@@ -13,6 +13,11 @@
 #include "kernels/device/pool.h"
 #include "tensor/check.h"
 
+// Linked with the PTX machine (kernels/ptx) in place of NVIDIA's runtime.
+#ifndef MT_PTX_MACHINE
+#define MT_PTX_MACHINE 0
+#endif
+
 namespace mt {
 namespace {
 
@@ -100,6 +105,7 @@ class CudaRuntime final : public DeviceRuntime {
     check_cuda(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
     return fmt::format("{}, sm_{}{}", properties.name, properties.major, properties.minor);
   }
+  bool checks_memory() override { return MT_PTX_MACHINE != 0; }
   int architecture() override {
     int major = 0;
     int minor = 0;
@@ -205,7 +211,8 @@ class CudaRuntime final : public DeviceRuntime {
 void register_cuda_device() {
   static CudaRuntime runtime;
   static CudaMemory memory;
-  static auto* pool = new CachingPool(Device::cuda, memory, !kPtxMachine);  // outlives static tensors
+  static auto* pool =
+      new CachingPool(Device::cuda, memory, !runtime.checks_memory());  // outlives static tensors
   register_device(Device::cuda, &runtime);
   register_allocator(Device::cuda, pool);
 }

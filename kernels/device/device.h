@@ -10,15 +10,7 @@
 #include "kernels/common/stream.h"
 #include "tensor/device.h"
 
-#ifndef MT_PTX_MACHINE
-#define MT_PTX_MACHINE 0
-#endif
-
 namespace mt {
-
-/// Whether cuda is the PTX machine (kernels/ptx), which checks each access itself: it is given blocks of
-/// exact sizes.
-inline constexpr bool kPtxMachine = MT_PTX_MACHINE != 0;
 
 using EventHandle = struct EventObject*;
 using GraphHandle = struct GraphObject*;
@@ -31,6 +23,8 @@ class DeviceRuntime {
   virtual bool present() = 0;
   /// "NVIDIA H100 80GB HBM3, sm_90", say.
   virtual std::string description() = 0;
+  /// Whether each access of a kernel is checked against what was allocated, to the byte (the PTX machine).
+  virtual bool checks_memory() { return false; }
   /// 80 for sm_80, say; 0 where kernels need not ask (cpu, simt).
   virtual int architecture() { return 0; }
   virtual void copy_to_device(void* target, const void* source, std::size_t bytes, Stream stream) = 0;

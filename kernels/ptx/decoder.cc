@@ -195,6 +195,11 @@ int32_t Decoder::destination(const Operand& operand, Type type) {
   return place.offset;
 }
 
+int32_t Decoder::predicate(const Operand& operand) {
+  if (operand.kind == Operand::Kind::number) return constant(operand.bits != 0 ? kAllLanes : 0, false);
+  return predicate(operand.name);
+}
+
 int32_t Decoder::predicate(const std::string& name) {
   const Register& found = named(name);
   check(found.type == Type::pred, "PTX machine: {} is no predicate, in {}", name, kernel_.pretty);

@@ -23,7 +23,8 @@ class Decoder {
   /// Of any size, as loads, stores and conversions allow.
   Place any_source(const Operand& operand, Type type);
   Place any_destination(const Operand& operand);
-  int32_t predicate(const Operand& operand) { return predicate(operand.name); }
+  /// A predicate, or a number in place of one.
+  int32_t predicate(const Operand& operand);
   int32_t predicate(const std::string& name);
   bool is_predicate(const std::string& name) { return named(name).type == Type::pred; }
   int32_t constant(uint64_t value, bool wide);

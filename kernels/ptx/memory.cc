@@ -97,22 +97,34 @@ GlobalMemory::GlobalMemory()
     : base_(reinterpret_cast<uint64_t>(reserve(kRange))),
       data_(reserve(kRange)),
       states_(reinterpret_cast<uint8_t*>(reserve(kRange))),
-      end_(kAlignment),
       limit_(limit_from_environment()) {}
+
+uint64_t GlobalMemory::find_room(std::size_t bytes) {
+  for (const bool from_the_start : {false, true}) {
+    uint64_t begin = from_the_start ? 0 : next_;
+    while (true) {
+      begin = (begin + kGap + 2 * kAlignment - 1) / (2 * kAlignment) * (2 * kAlignment) + kAlignment;
+      if (begin + bytes + kGap > kRange) break;
+      const auto after = sizes_.lower_bound(base_ + begin);
+      if (after == sizes_.end() || base_ + begin + bytes + kGap <= after->first) return begin;
+      begin = after->first - base_ + after->second;
+    }
+  }
+  return kRange;
+}
 
 uint64_t GlobalMemory::allocate(std::size_t bytes, uint8_t state) {
   const std::lock_guard lock(mutex_);
   if (bytes > limit_ - std::min(limit_, live_)) return 0;
-  const uint64_t begin =
-      (end_ + kGap + 2 * kAlignment - 1) / (2 * kAlignment) * (2 * kAlignment) + kAlignment;
-  if (begin + bytes + kGap > kRange) return 0;
+  const uint64_t begin = find_room(bytes);
+  if (begin == kRange) return 0;
   // States of the gap are looked at, too.
   open_pages(data_, begin - kGap, bytes + 2 * kGap);
   open_pages(reinterpret_cast<std::byte*>(states_), begin - kGap, bytes + 2 * kGap);
   std::memset(data_ + begin, state == state::kUnwritten ? 0xFF : 0, bytes);
   std::memset(states_ + begin, state, bytes);
-  end_ = begin + bytes;
-  open_end_ = end_ + kGap;
+  next_ = begin + bytes;
+  open_end_ = std::max<uint64_t>(open_end_, next_ + kGap);
   live_ += bytes;
   sizes_[base_ + begin] = bytes;
   return base_ + begin;

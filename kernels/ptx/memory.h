@@ -115,13 +115,15 @@ class GlobalMemory {
 
  private:
   GlobalMemory();
-  static constexpr uint64_t kRange = uint64_t{1} << 40;
+  /// Where the next block of this size goes, from base_; kRange if nowhere.
+  uint64_t find_room(std::size_t bytes);
+  static constexpr uint64_t kRange = uint64_t{1} << 38;
 
   std::mutex mutex_;
   uint64_t base_ = 0;
   std::byte* data_ = nullptr;
   uint8_t* states_ = nullptr;
-  uint64_t end_ = 0;                       // of what was given out, from base_
+  uint64_t next_ = 0;                      // where the next allocation is tried, from base_
   std::atomic<uint64_t> open_end_ = 0;     // of the pages that the machine may look at
   std::map<uint64_t, std::size_t> sizes_;  // by address
   std::size_t live_ = 0;

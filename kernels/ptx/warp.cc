@@ -76,8 +76,8 @@ Warp::Warp(Block& block, const Kernel& kernel, int index)
 }
 
 void Warp::start(LaneMask lanes) {
-  // Registers that nobody wrote: NaN as a float, far from everything as an address.
-  constexpr int kPoison = 0x7f;
+  // Registers that nobody wrote: NaN as a float, out of bounds as an address.
+  constexpr int kPoison = 0xff;
   std::memset(registers_, kPoison, static_cast<std::size_t>(kernel_->register_bytes));
   if (kernel_->local_bytes > 0) {
     for (int lane = 0; lane < kLanes; ++lane)

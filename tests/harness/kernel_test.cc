@@ -56,6 +56,11 @@ bool KernelTest::skips_large_case() const {
   return true;
 }
 
+bool memory_is_checked(Device device) {
+  if (device == Device::simt) return kAddressSanitizer;
+  return device == Device::cuda && device_runtime(device).checks_memory();
+}
+
 void copy_to_device(void* target, const void* source, std::size_t bytes, Device device) {
   mt::copy_bytes(target, device, source, Device::cpu, bytes);
 }

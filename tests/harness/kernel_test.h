@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "kernels/common/tables.h"
-#include "kernels/device/device.h"
 #include "kernels/simt/machine.h"
 #include "tensor/allocator.h"
 #include "tensor/device.h"
@@ -51,6 +50,9 @@ class KernelTest : public ::testing::TestWithParam<Setting> {
   bool skips_large_case() const;
 };
 
+/// Whether each access of a kernel is checked to the byte: by ASan on simt, by the PTX machine on cuda.
+bool memory_is_checked(Device device);
+
 /// Copies between host memory and a device buffer, in either direction.
 void copy_to_device(void* target, const void* source, std::size_t bytes, Device device);
 void copy_to_host(void* target, const void* source, std::size_t bytes, Device device);
@@ -64,8 +66,7 @@ class Buffer {
   Buffer(int64_t n, Device device)
       : n_(n),
         device_(device),
-        guard_((kAddressSanitizer && device == Device::simt) || (kPtxMachine && device == Device::cuda) ? 0
-                                                                                                        : 64),
+        guard_(memory_is_checked(device) ? 0 : 64),
         host_(static_cast<std::size_t>(n) + 2 * guard_) {
     if (!host_.empty()) std::memset(host_.data(), 0xFF, host_.size() * sizeof(T));
     raw_ = static_cast<T*>(allocator(device).allocate(host_.size() * sizeof(T)));

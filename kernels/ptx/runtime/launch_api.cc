@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/ptx/execution_log.h"
+#include "kernels/ptx/limits.h"
 #include "kernels/ptx/runtime/state.h"
 
 namespace {
@@ -19,53 +20,8 @@ struct CallConfiguration {
 };
 thread_local std::vector<CallConfiguration> configurations;
 
-constexpr int64_t kSharedBytesWithoutLeave = 48 << 10;
-/// Of a block, with leave (CUDA C++ Programming Guide, "Technical specifications per compute capability").
-int64_t most_shared_bytes(int architecture) {
-  switch (architecture) {
-    case 75:
-      return 64 << 10;
-    case 80:
-    case 87:
-      return 163 << 10;
-    case 86:
-    case 89:
-    case 120:
-      return 99 << 10;
-    default:
-      return 227 << 10;
-  }
-}
-
 Extent3 extent(dim3 size) {
   return {size.x, size.y, size.z};
-}
-
-void check_launch_limits(const Kernel& kernel, const Function& function, const Launch& launch,
-                         int architecture) {
-  const auto refuse = [&](cudaError_t code, const std::string& why) {
-    fail_api(code, "PTX machine: {}: {}", kernel.pretty, why);
-  };
-  const Extent3 grid = launch.grid;
-  const Extent3 block = launch.block;
-  if (grid.count() == 0 || block.count() == 0)
-    refuse(cudaErrorInvalidConfiguration, "an empty grid or block");
-  if (grid.x > 0x7fffffff || grid.y > 65535 || grid.z > 65535)
-    refuse(cudaErrorInvalidConfiguration, "a grid has at most (2147483647,65535,65535) blocks");
-  if (block.count() > 1024 || block.z > 64)
-    refuse(cudaErrorInvalidConfiguration, "a block has at most 1024 threads");
-  if (static_cast<int64_t>(block.count()) > kernel.max_threads)
-    refuse(cudaErrorInvalidConfiguration,
-           fmt::format("{} threads, but it was compiled for at most {} (__launch_bounds__)", block.count(),
-                       kernel.max_threads));
-  const int64_t shared = kernel.static_shared_bytes + launch.dynamic_shared_bytes;
-  if (shared > most_shared_bytes(architecture))
-    refuse(cudaErrorInvalidValue, fmt::format("{} bytes of shared memory; sm_{} has {} for a block", shared,
-                                              architecture, most_shared_bytes(architecture)));
-  if (shared > kSharedBytesWithoutLeave && launch.dynamic_shared_bytes > function.granted_shared_bytes)
-    refuse(cudaErrorInvalidValue,
-           fmt::format("{} bytes of dynamic shared memory without leave: cudaFuncSetAttribute allowed {}",
-                       launch.dynamic_shared_bytes, function.granted_shared_bytes));
 }
 
 void launch_kernel(const void* host, dim3 grid, dim3 block, void** arguments, std::size_t shared_bytes,
@@ -81,7 +37,11 @@ void launch_kernel(const void* host, dim3 grid, dim3 block, void** arguments, st
     fail_api(cudaErrorNotSupported, "{}", error.what());
   }
   Launch launch{kernel, extent(grid), extent(block), {}, static_cast<int64_t>(shared_bytes), runtime.order()};
-  check_launch_limits(*kernel, function, launch, runtime.architecture());
+  try {
+    check_launch(launch, runtime.architecture(), function.granted_shared_bytes);
+  } catch (const mt::Error& error) {
+    fail_api(cudaErrorInvalidConfiguration, "{}", error.what());
+  }
   launch.parameters.resize(static_cast<std::size_t>(kernel->parameter_bytes));
   for (std::size_t i = 0; i < kernel->parameters.size(); ++i) {
     const auto [offset, bytes] = kernel->parameters[i];
