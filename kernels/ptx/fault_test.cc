@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/ptx/fixture.h"
-#include "kernels/ptx/limits.h"
+#include "kernels/ptx/launch_limits.h"
 #include "tensor/check.h"
 
 namespace mt::ptx::testing {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "kernels/ptx/execution_log.h"
-#include "kernels/ptx/limits.h"
+#include "kernels/ptx/launch_limits.h"
 #include "kernels/ptx/runtime/state.h"
 
 namespace {

@@ -1,4 +1,4 @@
-#include "kernels/ptx/limits.h"
+#include "kernels/ptx/launch_limits.h"
 
 #include "tensor/check.h"
 
