@@ -7,7 +7,7 @@ set -euo pipefail
 build="g++ meson ninja-build pkg-config python3 libtiff-dev libjpeg-dev zlib1g-dev libhwy-dev libhdf5-dev libpugixml-dev
   nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libfmt-dev libzip-dev libstb-dev libssl-dev libgtest-dev libbenchmark-dev"
 lint="$build clang-format clang-tidy libclang-rt-dev libomp-dev"
-verify="$build clang libclang-rt-dev libomp-dev"
+verify="$build clang libclang-rt-dev libomp-dev libzstd-dev"
 bench="$build libdnnl-dev libopenslide-dev python3-torch python3-torchvision libopenblas0-pthread"
 
 case "${1:-}" in
