@@ -9,6 +9,7 @@
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/parallel.h"
+#include "tensor/text.h"
 #include "train/cli/interrupt.h"
 #include "train/cli/program.h"
 #include "train/cli/version.h"
@@ -63,8 +64,11 @@ int run(const Options& options) {
       wsi::write_png(base + "_heatmap.png", prediction.heatmap);
       write_file(base + ".geojson", wsi::to_geojson(prediction.regions));
       write_file(base + ".xml", wsi::to_asap(prediction.regions));
+      if (prediction.given_mpp > 0)
+        std::printf("note: %s says no um/px and is given %g (--mpp-override, or the run's)\n",
+                    printable(slide).c_str(), prediction.given_mpp);
       std::printf("%-28s %8.6f %10.6f %-8s %8lld\n", prediction.slide_id.c_str(), prediction.score,
-                  prediction.threshold, prediction.is_positive ? "tumour" : "normal",
+                  prediction.threshold, printable(prediction.class_name, 40).c_str(),
                   static_cast<long long>(prediction.features.features.dim(0)));
       std::fflush(stdout);
     } catch (const Interrupted&) {
@@ -90,7 +94,7 @@ int main(int argc, char** argv) {
   app.add_option("--variant", options.variant, "variant of an ablation run, such as hnm+ranking");
   app.add_option("--out", options.out, "folder for the results")->capture_default_str();
   app.add_option("--mpp-override", options.mpp_override,
-                 "micrometres per level-0 pixel, for slides that do not say it (0: none)")
+                 "micrometres per level-0 pixel, for slides that do not say it (0: as in the run)")
       ->capture_default_str();
   app.add_option("--region-score", options.region_score, "least instance score of a patch in a region")
       ->capture_default_str()

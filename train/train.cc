@@ -137,6 +137,7 @@ void run(const Config& config) {
     return;
   }
   count_slides(dataset, result);
+  result.classes = dataset.classes;
   result.slides_left_out = static_cast<int64_t>(dataset.left_out.size()) + left_out_before;
   result.notes = notes_of(folder, dataset, config);
   result.device = device_runtime(device_of(config)).description();

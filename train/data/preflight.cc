@@ -28,7 +28,7 @@ struct SlideFacts {
   std::filesystem::path file;  // the slide's, or that of its features
   std::string dialect;
   double mpp = 0;
-  bool says_mpp = true;
+  bool is_given_mpp = false;
   double area_um2 = 0;
   int64_t feature_width = 0;
 };
@@ -70,11 +70,7 @@ void examine_slide(const SlideRecord& record, const Config& config, bool is_tile
   facts.dialect = slide->dialect();
   check_scale(record, *slide, config);
   facts.mpp = slide->mpp().value_or(0);
-  if (config.mpp_override > 0 && record.mpp == 0) {
-    Config plain = config;
-    plain.mpp_override = 0;
-    facts.says_mpp = open_slide(record, plain)->mpp().has_value();
-  }
+  facts.is_given_mpp = is_given_mpp(record, config);
   const auto& level0 = slide->levels().front();
   facts.area_um2 =
       static_cast<double>(level0.width) * static_cast<double>(level0.height) * facts.mpp * facts.mpp;
@@ -162,7 +158,7 @@ void note_mpp(Dataset& dataset, const std::vector<SlideFacts>& facts, const Conf
   std::vector<std::string> given;
   std::size_t by_table = 0;
   for (std::size_t i = 0; i < facts.size(); ++i) {
-    if (!facts[i].says_mpp) given.push_back(dataset.slides[i].id);
+    if (facts[i].is_given_mpp) given.push_back(dataset.slides[i].id);
     by_table += dataset.slides[i].mpp > 0 ? 1 : 0;
   }
   if (config.mpp_override > 0 && config.features.empty())

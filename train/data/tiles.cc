@@ -50,6 +50,13 @@ wsi::Annotations read_outlines(const SlideRecord& record, const Config& config) 
   return wsi::read_annotations(record.annotation, groups);
 }
 
+bool is_given_mpp(const SlideRecord& record, const Config& config) {
+  if (config.mpp_override <= 0 || record.mpp > 0) return false;
+  Config plain = config;
+  plain.mpp_override = 0;
+  return !open_slide(record, plain)->mpp().has_value();
+}
+
 void check_scale(const SlideRecord& record, const wsi::Slide& slide, const Config& config) {
   const PatchScale scale = parse_patch_scale(config.mpp);
   check(scale.level < slide.level_count(), "{}: has {} levels, so no level {} (--mpp {})",

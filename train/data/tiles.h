@@ -43,6 +43,9 @@ PatchScale parse_patch_scale(const std::string& text);
 /// nothing.
 std::unique_ptr<wsi::Slide> open_slide(const SlideRecord& record, const Config& config);
 
+/// Whether the slide is given --mpp-override, as it says nothing itself.
+bool is_given_mpp(const SlideRecord& record, const Config& config);
+
 /// A patch may show its slide magnified by this much; beyond, its pixels would be made up.
 constexpr double kMostMagnified = 1.5;
 

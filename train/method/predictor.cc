@@ -26,6 +26,7 @@ struct SelectedRound {
   std::string variant;
   std::string folder;  // inside of the run
   int64_t round = 0;
+  std::array<std::string, 2> classes;
 };
 
 SelectedRound find_variant(const fs::path& run, const std::string& wanted) {
@@ -41,7 +42,7 @@ SelectedRound find_variant(const fs::path& run, const std::string& wanted) {
       const auto round = variant.at("selected_round").get<int64_t>();
       return {name,
               round_folder(variant.at("method").get<std::string>(), variant.at("ranking").get<bool>(), round),
-              round};
+              round, result.at("classes").get<std::array<std::string, 2>>()};
     }
     fail("{}: {}; give --variant one of {}", run.string(),
          wanted.empty() ? "holds several variants" : "has no variant " + wanted, names);
@@ -74,6 +75,7 @@ Predictor::Predictor(const fs::path& run, const std::string& variant, double mpp
   config_.device = name_of(device);
   const SelectedRound selected = find_variant(run, variant);
   variant_ = selected.variant;
+  classes_ = selected.classes;
   encoder_ = load_encoder(selected.round == 0 ? run / "encoders/initial.safetensors"
                                               : run / selected.folder / "encoder.safetensors",
                           config_);
@@ -111,6 +113,7 @@ Prediction Predictor::predict(const fs::path& path, float region_score) const {
   Prediction prediction;
   prediction.slide_id = record.id;
   prediction.threshold = threshold_;
+  prediction.given_mpp = is_given_mpp(record, config_) ? config_.mpp_override : 0;
   prediction.features = embed_slide(encoder_, patches, 0);
   Tensor centred = copied_to(prediction.features.features, Device::cpu);  // (N,D)
   apply_centring(centring_, centred);
@@ -119,6 +122,7 @@ Prediction Predictor::predict(const fs::path& path, float region_score) const {
   const MilOutput output = mil_->forward(Variable(bag));
   prediction.score = 1 / (1 + std::exp(-output.bag_logit.item()));
   prediction.is_positive = prediction.score >= threshold_;
+  prediction.class_name = classes_[prediction.is_positive ? 1 : 0];
   const Tensor scores = instance_scores(*mil_, bag);  // (N)
   prediction.features.instances.emplace_back("instance_scores", scores);
 

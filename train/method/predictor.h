@@ -1,6 +1,7 @@
 #pragma once
 // A finished run applied to new slides.
 
+#include <array>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -20,7 +21,9 @@ struct Prediction {
   std::string slide_id;
   double score = 0;          // sigmoid of the bag logit
   bool is_positive = false;  // score at or above the threshold that was chosen on validation
+  std::string class_name;    // of the class that this calls
   double threshold = 0;
+  double given_mpp = 0;      // --mpp-override where the slide says no um/px; 0: it says it
   SlideFeatures features;    // with coordinates, and instances "instance_scores"
   wsi::RgbImage heatmap;     // instance scores over a thumbnail
   wsi::Annotations regions;  // where instance scores are high
@@ -46,6 +49,7 @@ class Predictor {
   std::unique_ptr<MilModel> mil_;
   FeatureCentring centring_;
   double threshold_ = 0.5;
+  std::array<std::string, 2> classes_;
 };
 
 }  // namespace mt::train

@@ -122,6 +122,13 @@ std::string dataset_text(const Config& config) {
   return config.data;
 }
 
+/// What the positive class is called, where the dataset calls it something.
+std::string classes_text(const RunResult& result) {
+  if (result.classes == RunResult().classes) return {};
+  return fmt::format("; positive is {}, negative {}", escape_html(result.classes[1]),
+                     escape_html(result.classes[0]));
+}
+
 std::string key_figure(const VariantResult& variant, const char* name) {
   const Metric* metric = find_metric(variant.metrics, name);
   std::string html = "<div class=\"figure\"><span class=\"label\">" + metric_text(name) + "</span>";
@@ -217,7 +224,7 @@ std::string title_section(const RunResult& result) {
       "<header>\n<p class=\"over\">Microtome report</p>\n<h1>{} on {}</h1>\n",
       escape_html(result.variants.size() > 1 ? fmt::format("Ablation of {} variants", result.variants.size())
                                              : variant.name),
-      escape_html(dataset_text(config)));
+      escape_html(dataset_text(config)) + classes_text(result));
   html += fmt::format("<p class=\"lead\">{} on {} test slides: {}.", escape_html(variant.name),
                       result.slides_test, in_words(variant));
   const VariantResult* plain = nullptr;  // the same without fine-tuning, where it was run

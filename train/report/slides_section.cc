@@ -56,16 +56,17 @@ std::string picture(const wsi::RgbImage& image, const std::string& caption) {
       jpeg_data_uri(image, kQuality), image.width, image.height, escape_html(caption), escape_html(caption));
 }
 
-std::string truth_picture(const SlideRecord& record, const Config& config, wsi::RgbImage image,
-                          const wsi::ThumbnailScale& scale) {
+std::string truth_picture(const SlideRecord& record, const std::array<std::string, 2>& classes,
+                          const Config& config, wsi::RgbImage image, const wsi::ThumbnailScale& scale) {
   if (record.annotation.empty())
-    return picture(image, record.label == 1 ? "truth: tumour, not outlined" : "truth: no tumour");
+    return picture(image, fmt::format("truth: {}{}", record.label == 1 ? "" : "not ", classes[1]) +
+                              (record.label == 1 ? ", not outlined" : ""));
   const wsi::Annotations outlines = read_outlines(record, config);
   // Yellow on black is seen on every stain and by every eye.
   wsi::draw_outlines(image, scale, outlines, {0, 0, 0}, 4);
   wsi::draw_outlines(image, scale, outlines, {255, 225, 0}, 2);
-  return picture(image, record.annotation_is_complete ? "truth: outlined tumour"
-                                                      : "truth: outlined tumour (incomplete)");
+  return picture(image, fmt::format("truth: outlined {}{}", classes[1],
+                                    record.annotation_is_complete ? "" : " (incomplete)"));
 }
 
 std::string heatmap_picture(const HeatmapScores& heatmap, const SlideTiles& tiles, std::size_t slide,
@@ -87,7 +88,7 @@ std::string slide_pictures(RunContext& context, std::size_t slide,
     const auto opened = open_slide(record, context.config);
     const wsi::RgbImage thumbnail = opened->thumbnail(kThumbnail);
     const wsi::ThumbnailScale scale(thumbnail, opened->levels()[0]);
-    std::string html = truth_picture(record, context.config, thumbnail, scale);
+    std::string html = truth_picture(record, context.dataset.classes, context.config, thumbnail, scale);
     for (const HeatmapScores& heatmap : heatmaps)
       html += heatmap_picture(heatmap, context.tiles[slide], slide, thumbnail, scale, heatmaps.size() > 1);
     return "<div class=\"pictures\">\n" + html + "</div>\n";
@@ -96,11 +97,12 @@ std::string slide_pictures(RunContext& context, std::size_t slide,
   }
 }
 
-std::string call_pill(const VariantResult& variant, const SlideScore& slide) {
+std::string call_pill(const VariantResult& variant, const SlideScore& slide,
+                      const std::array<std::string, 2>& classes) {
   const bool positive = called_positive(variant, slide);
   const bool correct = positive == (slide.label == 1);
   return pill(correct ? "good" : "bad",
-              fmt::format("{} called {}", correct ? "✓" : "✗", positive ? "tumour" : "normal"));
+              fmt::format("{} called {}", correct ? "✓" : "✗", classes[positive ? 1 : 0]));
 }
 
 /// Wrong calls first, the furthest from the threshold leading; then by score, highest first.
@@ -135,8 +137,9 @@ std::string slide_card(RunContext& context, const SlideScore& slide, const Varia
   return fmt::format(
       "<article class=\"slide\">\n<h4>{}</h4><p>{} score <b>{:.3f}</b> (threshold {:.3f}) "
       "{}</p>\n{}</article>\n",
-      escape_html(slide.id), pill("plain", slide.label == 1 ? "label tumour" : "label normal"), slide.score,
-      variant.threshold, call_pill(variant, slide), pictures);
+      escape_html(slide.id),
+      pill("plain", "label " + context.dataset.classes[static_cast<std::size_t>(slide.label)]), slide.score,
+      variant.threshold, call_pill(variant, slide, context.dataset.classes), pictures);
 }
 
 }  // namespace
@@ -188,12 +191,14 @@ std::string slide_list(const RunResult& result, std::size_t most_rows) {
     for (const SlideScore& slide : result.variants[v].test_slides) by_id[v][slide.id] = slide;
   }
   for (std::size_t i = 0; i < std::min(slides.size(), most_rows); ++i) {
-    std::vector<std::string> cells{escape_html(slides[i].id), slides[i].label == 1 ? "tumour" : "normal"};
+    std::vector<std::string> cells{escape_html(slides[i].id),
+                                   escape_html(result.classes[static_cast<std::size_t>(slides[i].label)])};
     for (std::size_t v = 0; v < by_id.size(); ++v) {
       const auto found = by_id[v].find(slides[i].id);
-      cells.push_back(found == by_id[v].end() ? not_measured("")
-                                              : three_decimals(found->second.score) + " " +
-                                                    call_pill(result.variants[v], found->second));
+      cells.push_back(found == by_id[v].end()
+                          ? not_measured("")
+                          : three_decimals(found->second.score) + " " +
+                                call_pill(result.variants[v], found->second, result.classes));
     }
     table.add_row(cells);
   }

@@ -54,7 +54,7 @@ std::string json_of(const RoundResult& round) {
   return object.str();
 }
 
-std::string json_of(const VariantResult& variant) {
+std::string json_of(const VariantResult& variant, const std::array<std::string, 2>& classes) {
   JsonObject object;
   object.add("name", variant.name)
       .add("method", variant.method)
@@ -67,8 +67,13 @@ std::string json_of(const VariantResult& variant) {
   object.raw("metrics", json_array(variant.metrics, metric));
   object.raw("test_optimal_for_comparison_only", json_array(variant.test_optimal, metric));
   object.raw("rounds", json_array(variant.rounds, [](const RoundResult& r) { return json_of(r); }));
-  object.raw("test_slides", json_array(variant.test_slides, [](const SlideScore& s) {
-               return JsonObject().add("slide_id", s.id).add("label", s.label).add("score", s.score).str();
+  object.raw("test_slides", json_array(variant.test_slides, [&](const SlideScore& s) {
+               return JsonObject()
+                   .add("slide_id", s.id)
+                   .add("label", s.label)
+                   .add("label_name", classes[static_cast<std::size_t>(s.label)])
+                   .add("score", s.score)
+                   .str();
              }));
   return object.str();
 }
@@ -127,6 +132,7 @@ std::string to_json(const RunResult& result) {
       .add("instruction_set", result.instruction_set)
       .add("threads", result.threads)
       .raw("config", json_of(result.config))
+      .raw("classes", json_array(result.classes, [](const std::string& name) { return json_string(name); }))
       .add("slides_train", result.slides_train)
       .add("slides_validation", result.slides_validation)
       .add("slides_test", result.slides_test)
@@ -141,8 +147,9 @@ std::string to_json(const RunResult& result) {
                    .add("images", stage.images)
                    .str();
              }));
-  object.raw("variants",
-             json_array(result.variants, [](const VariantResult& variant) { return json_of(variant); }));
+  object.raw("variants", json_array(result.variants, [&](const VariantResult& variant) {
+               return json_of(variant, result.classes);
+             }));
   return object.str() + "\n";
 }
 

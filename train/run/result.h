@@ -1,6 +1,7 @@
 #pragma once
 // What a run found out: the one structure behind the summary table, result.json and the report.
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -80,8 +81,9 @@ struct StageTime {
 
 struct RunResult {
   Config config;
-  int64_t threads = 0;          // of the process that wrote this
-  std::string device;           // "NVIDIA H100 80GB HBM3, sm_90", or "the CPU"
+  std::array<std::string, 2> classes{"normal", "tumour"};  // what labels 0 and 1 are called
+  int64_t threads = 0;                                     // of the process that wrote this
+  std::string device;                                      // "NVIDIA H100 80GB HBM3, sm_90", or "the CPU"
   std::string instruction_set;  // of the CPU kernels: results are bitwise equal within one
   int64_t slides_train = 0;
   int64_t slides_validation = 0;
