@@ -6,6 +6,7 @@
 #include "tensor/check.h"
 #include "tensor/io/npz.h"
 #include "tensor/parallel.h"
+#include "tests/harness/places.h"
 #include "tests/harness/product_test.h"
 
 namespace mt {
@@ -272,7 +273,7 @@ void expect_close(const std::vector<double>& got, const std::vector<double>& wan
 }
 
 TEST(Conv2dReferenceTest, AgreesWithPyTorchsConvolutions) {
-  const NpzFile golden(MT_GOLDEN_DIR "/layers.npz");
+  const NpzFile golden(testing::golden_path("layers.npz"));
   for (const std::string name : {"c7s2", "c3s1", "c3s2", "c1s1", "c1s2", "c5d"}) {
     const Tensor x = golden[name + "_x"];
     const Tensor w = golden[name + "_w"];

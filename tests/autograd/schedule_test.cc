@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tensor/io/npz.h"
+#include "tests/harness/places.h"
 
 namespace mt {
 namespace {
@@ -12,7 +13,7 @@ constexpr double kBitsPerStep = 4 * 0x1p-53;
 
 void expect_golden(const char* name, const std::function<double(int64_t)>& rate, int64_t first_epoch = 0) {
   SCOPED_TRACE(name);
-  const NpzFile golden(MT_GOLDEN_DIR "/lr_schedules.npz");
+  const NpzFile golden(testing::golden_path("lr_schedules.npz"));
   const Tensor expected = golden[name];  // (epochs)
   for (int64_t i = 0; i < expected.numel(); ++i) {
     const double value = expected.data<double>()[i];

@@ -8,13 +8,14 @@
 #include <iterator>
 #include <memory>
 
+#include "tests/harness/places.h"
 #include "wsi/phantom/dataset.h"
 
 namespace mt::end_to_end {
 namespace {
 
-ProgramResult run(const char* program, const Arguments& arguments, const ProgramOptions& options) {
-  Arguments command{program};
+ProgramResult run(const char* name, const Arguments& arguments, const ProgramOptions& options) {
+  Arguments command{testing::place_of(name)};
   command.insert(command.end(), arguments.begin(), arguments.end());
   return run_program(command, options);
 }
@@ -22,15 +23,15 @@ ProgramResult run(const char* program, const Arguments& arguments, const Program
 }  // namespace
 
 ProgramResult train(const Arguments& arguments, const ProgramOptions& options) {
-  return run(MT_TRAIN, arguments, options);
+  return run("train/train", arguments, options);
 }
 
 ProgramResult predict(const Arguments& arguments, const ProgramOptions& options) {
-  return run(MT_PREDICT, arguments, options);
+  return run("train/predict", arguments, options);
 }
 
 ProgramResult slide(const Arguments& arguments, const ProgramOptions& options) {
-  return run(MT_SLIDE, arguments, options);
+  return run("train/slide", arguments, options);
 }
 
 const fs::path& phantom_set() {

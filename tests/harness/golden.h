@@ -1,20 +1,19 @@
 #pragma once
 // Golden arrays (tests/golden/*.npz) as vectors, and the layout change that most of them need.
 
-#include <fmt/format.h>
-
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "tensor/io/npz.h"
 #include "tensor/tensor.h"
+#include "tests/harness/places.h"
 
 namespace mt::testing {
 
 /// The array `name` of tests/golden/`file`.
 inline Tensor golden(const std::string& file, std::string_view name) {
-  return NpzFile(fmt::format("{}/{}", MT_GOLDEN_DIR, file))[name];
+  return NpzFile(golden_path(file))[name];
 }
 
 /// Its elements; T is the array's type.

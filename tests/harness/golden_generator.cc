@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "tensor/check.h"
+#include "tests/harness/places.h"
 
 namespace mt::testing {
 namespace {
@@ -46,7 +47,7 @@ Tensor filled_tensor(const std::string& name, const Shape& shape, uint64_t seed,
 }  // namespace
 
 NpzFile open_golden(const std::string& name) {
-  return NpzFile(fmt::format("{}/{}", MT_GOLDEN_DIR, name));
+  return NpzFile(golden_path(name));
 }
 
 std::vector<double> doubles_of(const Tensor& tensor) {

@@ -6,10 +6,13 @@
 #include <cstdio>
 #include <string>
 
+#include "tests/harness/places.h"
+
+namespace mt {
 namespace {
 
 TEST(ExampleTest, FirstBagTrainsAndRanksTumourPatchesFirst) {
-  std::FILE* pipe = popen(MT_FIRST_BAG, "r");
+  std::FILE* pipe = popen(testing::place_of("examples/first_bag").c_str(), "r");
   ASSERT_NE(pipe, nullptr);
   std::string output;
   std::array<char, 256> line{};
@@ -21,3 +24,4 @@ TEST(ExampleTest, FirstBagTrainsAndRanksTumourPatchesFirst) {
 }
 
 }  // namespace
+}  // namespace mt

@@ -10,6 +10,7 @@
 #include "tensor/io/torch_checkpoint.h"
 #include "tests/harness/error_of.h"
 #include "tests/harness/golden_generator.h"
+#include "tests/harness/places.h"
 
 namespace mt {
 namespace {
@@ -207,14 +208,10 @@ TEST(FindResnetTest, OfTwoNetworksTheOneThatIsEvaluatedIsTaken) {
             "its own");
 }
 
-std::string golden_path(const std::string& name) {
-  return fmt::format("{}/{}", MT_GOLDEN_DIR, name);
-}
-
 TEST(WeightFilesTest, TorchFilesOfEveryLayoutGiveTheSameNetwork) {
   for (const char* name : {"r18in_narrow_zip.pth", "r18in_narrow_legacy.pth", "r18in_narrow_trainer.pth"}) {
     SCOPED_TRACE(name);
-    const StateDict weights = read_resnet_weights(golden_path(name));
+    const StateDict weights = read_resnet_weights(testing::golden_path(name));
     const ResNetConfig config = detect_resnet(weights, name);
     ResNetConfig want;
     want.base_width = 16;
@@ -236,7 +233,7 @@ TEST(WeightFilesTest, WrappersOfPretrainersAreTakenOff) {
   std::vector<std::string> first = names_of(state_dict(ResNet(ResNetConfig{})));
   first.resize(8);
   for (const char* name : {"layout_moco_zip.pth", "layout_simclr_legacy.pth"}) {
-    EXPECT_EQ(names_of(read_resnet_weights(golden_path(name))), first) << name;
+    EXPECT_EQ(names_of(read_resnet_weights(testing::golden_path(name))), first) << name;
   }
 }
 
@@ -244,7 +241,7 @@ TEST(WeightFilesTest, DsmilWeightsOfThePublishedCodeLoad) {
   DsmilConfig config;
   config.feature_width = 32;
   DsmilModel model(config, 1);
-  load_state_dict(model, read_weights(golden_path("dsmil_small_zip.pth")));
+  load_state_dict(model, read_weights(testing::golden_path("dsmil_small_zip.pth")));
   for (const auto& [name, tensor] : testing::golden_weights(state_dict(model), 31)) {
     EXPECT_EQ(testing::doubles_of(model.find(name)->tensor()), testing::doubles_of(tensor)) << name;
   }

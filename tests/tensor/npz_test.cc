@@ -7,6 +7,7 @@
 #include "tensor/io/input_file.h"
 #include "tensor/rng.h"
 #include "tests/harness/error_of.h"
+#include "tests/harness/places.h"
 #include "tests/harness/temporary_folder.h"
 
 namespace mt {
@@ -19,7 +20,7 @@ std::string npy(const std::string& dict, const std::string& data) {
 }
 
 TEST(NpzTest, ReadsGoldenArraysOfSeveralTypes) {
-  const NpzFile file(MT_GOLDEN_DIR "/generator_check.npz");
+  const NpzFile file(testing::golden_path("generator_check.npz"));
   EXPECT_TRUE(file.has("hv_seed1_stream0_16"));
   EXPECT_FALSE(file.has("absent"));
   const Tensor values = file["hv_seed1_stream0_16"];  // (16)
@@ -30,7 +31,7 @@ TEST(NpzTest, ReadsGoldenArraysOfSeveralTypes) {
     const auto upper = static_cast<int64_t>(static_cast<uint64_t>(bits.data<int64_t>()[i]) >> 40);
     EXPECT_EQ(values.data<float>()[i], static_cast<float>(upper - (1 << 23)) * 0x1p-23F);
   }
-  const NpzFile odd(MT_GOLDEN_DIR "/odd_expected.npz");
+  const NpzFile odd(testing::golden_path("odd_expected.npz"));
   EXPECT_EQ(odd["i64_0d"].rank(), 0);
   EXPECT_EQ(odd["empty"].shape(), Shape({0, 3}));
   EXPECT_EQ(odd["bool"].dtype(), DType::boolean);
@@ -56,7 +57,7 @@ TEST(NpzTest, RefusesWhatItCannotRepresent) {
                Error);
   EXPECT_THROW(parse_npy("\x93NUMPY", "x"), Error);
   EXPECT_THROW(NpzFile("/nonexistent.npz"), Error);
-  EXPECT_THROW(NpzFile(MT_GOLDEN_DIR "/generator_check.npz")["absent"], Error);
+  EXPECT_THROW(NpzFile(testing::golden_path("generator_check.npz"))["absent"], Error);
 }
 
 void read_all(const std::string& path) {
@@ -66,7 +67,7 @@ void read_all(const std::string& path) {
 
 TEST(NpzTest, DamagedFilesNeverCrash) {
   const TemporaryFolder folder;
-  const std::string content = read_file(MT_GOLDEN_DIR "/generator_check.npz");
+  const std::string content = read_file(testing::golden_path("generator_check.npz"));
   for (std::size_t length = 0; length < content.size(); ++length) {
     const std::string path = folder.put("cut.npz", content.substr(0, length));
     ASSERT_THROW(read_all(path), Error) << length << " bytes";

@@ -12,13 +12,14 @@
 #include "tensor/io/safetensors.h"
 #include "tensor/rng.h"
 #include "tests/harness/error_of.h"
+#include "tests/harness/places.h"
 #include "tests/harness/temporary_folder.h"
 
 namespace mt {
 namespace {
 
 std::string golden(const std::string& name) {
-  return std::string(MT_GOLDEN_DIR "/") + name;
+  return testing::golden_path(name);
 }
 
 void expect_same_bytes(const Tensor& actual, const Tensor& expected, const std::string& name) {

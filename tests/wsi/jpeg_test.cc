@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "tensor/io/npz.h"
+#include "tests/harness/places.h"
 #include "wsi/codecs/codec.h"
 
 namespace mt::wsi {
@@ -18,7 +19,7 @@ std::vector<uint8_t> bytes_of(const Tensor& tensor) {
 class JpegGolden : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(JpegGolden, GivesPillowsPixels) {
-  const NpzFile golden(MT_GOLDEN_DIR "/images.npz");
+  const NpzFile golden(testing::golden_path("images.npz"));
   const std::vector<uint8_t> file = bytes_of(golden[std::string("jpeg_") + GetParam() + "_bytes"]);
   const Tensor expected = golden[std::string("jpeg_") + GetParam() + "_pil"];  // (H,W,3), grey: (H,W)
   const RgbImage image = decode_jpeg_file(file, 64 * 72);

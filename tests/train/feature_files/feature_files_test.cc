@@ -10,6 +10,7 @@
 #include "tensor/io/safetensors.h"
 #include "tensor/rng.h"
 #include "tests/harness/error_of.h"
+#include "tests/harness/places.h"
 #include "tests/harness/temporary_folder.h"
 
 namespace mt::train {
@@ -80,7 +81,7 @@ TEST(FeaturesTest, EqualContentGivesEqualBytes) {
 
 // feature_files/ was written by h5py and torch 1.13 (see its README).
 TEST(FeaturesTest, ReadsFilesOfOtherPrograms) {
-  const std::string files = MT_GOLDEN_DIR "/feature_files/";
+  const std::string files = testing::golden_path("feature_files/");
   for (const char* name : {"trident.h5", "clam.h5", "tensor.pt", "dict.pt", "dsmil.csv"}) {
     SCOPED_TRACE(name);
     const SlideFeatures slide = read_features(files + name);

@@ -8,6 +8,7 @@
 
 #include "tensor/io/npz.h"
 #include "tests/harness/error_of.h"
+#include "tests/harness/places.h"
 
 namespace mt::train {
 namespace {
@@ -17,7 +18,7 @@ constexpr double kSumTolerance = 5000 * 0x1p-53;
 
 class GoldenMetrics : public ::testing::TestWithParam<const char*> {
  protected:
-  GoldenMetrics() : file_(MT_GOLDEN_DIR "/metrics.npz"), name_(GetParam()) {
+  GoldenMetrics() : file_(testing::golden_path("metrics.npz")), name_(GetParam()) {
     const Tensor labels = get("y");  // (items)
     const Tensor scores = get("s");  // (items)
     for (const int64_t label : labels.span<int64_t>()) labels_.push_back(static_cast<int>(label));

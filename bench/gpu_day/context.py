@@ -1,0 +1,52 @@
+"""What every step is given: the kit, the device, where results go, and how long it may take."""
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class Context:
+    kit: Path  # the unpacked archive
+    device: str  # "cuda", or "simt" for a rehearsal
+    results: object  # records.Results
+    vendor: dict  # folder by library, None where it is not here
+    jobs: int  # processes at a time
+    silent: float  # seconds without a word after which a test is taken to hang
+    step: str = ""
+    deadline: float = 0.0  # of time.monotonic()
+
+    @property
+    def left(self):
+        return max(self.deadline - time.monotonic(), 0.0)
+
+    def program(self, name):
+        return self.kit / name
+
+    def environment(self):
+        """For the kit's programs only: its libraries must not get into python or nvidia-smi. They find their own by their run paths."""
+        folders = [folder for folder in self.vendor.values() if folder]
+        inherited = os.environ.get("LD_LIBRARY_PATH", "")
+        path = ":".join(dict.fromkeys(folders + [entry for entry in inherited.split(":") if entry]))
+        return {**os.environ, "MICROTOME_VENDOR_MODULE": str(self.kit / "kernels/vendor/microtome_vendor.so"),
+                "GOMP_SPINCOUNT": "2000", **({"LD_LIBRARY_PATH": path} if path else {})}
+
+    def pattern(self, words="", without=""):
+        """Test names of this device: for the SIMT machine one order of threads is a rehearsal enough."""
+        device = "*cuda*" if self.device == "cuda" else "*simt*ascending*"
+        positive = ":".join(f"*{word}*{device[1:]}" for word in words.split()) if words else device
+        return f"{positive}-{without}" if without else positive
+
+
+def outcome(state, **more):
+    """What a step returns. States: passed, failed, "time limit" (part of it was done), "not here"."""
+    return {"state": state, **more}
+
+
+@dataclass
+class Step:
+    name: str
+    limit: float  # seconds, at most
+    work: object  # Context → outcome
+    why: str  # what it is for, one line
+    least: float = 5  # seconds; with less left it is not begun
