@@ -4,6 +4,7 @@
 #   make demo     the whole method on a phantom, a report  make bench    build and run the benchmark programs
 #   make test     build and run all tests                  make format   rewrite sources with clang-format
 #   make clean    remove build folders and bin/            make lint     format check, dialect lint, clang-tidy
+#   make gpu-kit  one archive for a machine with an NVIDIA GPU and nothing else; GPU=80,90 names architectures
 #   make gpu-report   all of it on this machine's NVIDIA GPU, into bench/results/
 
 BUILD := build
@@ -15,7 +16,7 @@ ASAN_PROGRAMS ?=
 # Orders of threads and blocks in which that pass runs every kernel on the SIMT machine: all 14, or 3 when empty.
 SIMT_SCHEDULES ?= all
 
-.PHONY: all setup demo test verify verify-asan verify-tsan verify-race verify-devices verify-nvcc kernel-table bench gpu-report format format-check lint clean
+.PHONY: all setup demo test verify verify-asan verify-tsan verify-race verify-devices verify-nvcc kernel-table bench gpu-kit gpu-report format format-check lint clean
 
 all: setup $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet $(addprefix train/,$(PROGRAMS))
@@ -71,9 +72,19 @@ bench: $(BUILD)/build.ninja
 	@meson setup $(BUILD) --reconfigure >/dev/null
 	@python3 bench/run.py $(BUILD) $(BENCHMARKS)
 
-# On a machine with an NVIDIA GPU: tests, sanitizers, times beside cuBLASLt, cuDNN and CUB, the phantom; into bench/results/.
+# Needs nvcc and no GPU: what a machine with a driver and python3 is asked, in build-gpu-kit/microtome-gpu-kit.tar.xz (bench/gpu_day/README.md).
+GPU ?= 90
+gpu-kit:
+	@scripts/setup.sh kit
+	@python3 scripts/gpu_kit.py --gpu $(GPU)
+
+# On a machine with an NVIDIA GPU and nvcc: the kit for it, both of its commands, and the report into bench/results/.
 gpu-report:
-	@python3 scripts/gpu_report.py
+	@scripts/setup.sh kit
+	@python3 scripts/gpu_kit.py --gpu native --no-archive
+	@build-gpu-kit/kit/run --minutes 30 --again --out build-gpu-kit/results correctness; [ $$? -le 1 ]
+	@build-gpu-kit/kit/run --minutes 30 --again --out build-gpu-kit/results speed; [ $$? -le 1 ]
+	@python3 scripts/gpu_report.py build-gpu-kit/results
 
 # Every kernel for every architecture, spills counted; needs nvcc. docs/kernel_resources.md is written from it: registers, shared memory, occupancy.
 verify-nvcc: setup

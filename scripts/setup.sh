@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the distribution packages that Microtome needs (Debian 12; Ubuntu 24.04 has them under the same names, untried).
-# Usage: scripts/setup.sh build | lint | verify | bench
+# Usage: scripts/setup.sh build | lint | verify | bench | kit
 # Quick when nothing is missing; asks for sudo only when something is, and only when not root.
 set -euo pipefail
 
@@ -8,11 +8,12 @@ build="g++ meson ninja-build pkg-config python3 libtiff-dev libjpeg-dev zlib1g-d
   nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libfmt-dev libzip-dev libstb-dev libssl-dev libgtest-dev libbenchmark-dev"
 lint="$build clang-format clang-tidy libclang-rt-dev libomp-dev"
 verify="$build clang libclang-rt-dev libomp-dev libzstd-dev"
+kit="$build patchelf binutils xz-utils"
 bench="$build libdnnl-dev libopenslide-dev python3-torch python3-torchvision libopenblas0-pthread"
 
 case "${1:-}" in
-  build | lint | verify | bench) packages=${!1} ;;
-  *) echo "usage: scripts/setup.sh build | lint | verify | bench" >&2; exit 2 ;;
+  build | lint | verify | bench | kit) packages=${!1} ;;
+  *) echo "usage: scripts/setup.sh build | lint | verify | bench | kit" >&2; exit 2 ;;
 esac
 
 missing=()

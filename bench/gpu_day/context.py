@@ -31,10 +31,12 @@ class Context:
         return {**os.environ, "MICROTOME_VENDOR_MODULE": str(self.kit / "kernels/vendor/microtome_vendor.so"),
                 "GOMP_SPINCOUNT": "2000", **({"LD_LIBRARY_PATH": path} if path else {})}
 
-    def pattern(self, words="", without=""):
-        """Test names of this device: for the SIMT machine one order of threads is a rehearsal enough."""
-        device = "*cuda*" if self.device == "cuda" else "*simt*ascending*"
-        positive = ":".join(f"*{word}*{device[1:]}" for word in words.split()) if words else device
+    def pattern(self, suites="", version="", without=""):
+        """GoogleTest's filter for tests of this device ("Devices/GemmTest.Adds/cuda_naive"): of the suites and the version named, or all. For the
+        SIMT machine one order of threads is rehearsal enough."""
+        device = f"{self.device}_{version}*" if version else f"{self.device}*"
+        device += "ascending*" if self.device == "simt" else ""
+        positive = ":".join(f"*{suite}*/{device}" for suite in suites.split()) if suites else f"*/{device}"
         return f"{positive}-{without}" if without else positive
 
 

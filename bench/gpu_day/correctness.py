@@ -20,10 +20,10 @@ SANITIZED = ("Gemm", "SupCon", "Conv2d", "Select", "RankLoss", "Augment", "Compa
 SANITIZED_SHARED = ("SupCon", "Gemm", "Select", "RankLoss", "Augment", "Conv2d", "Norm", "Softmax", "Compact", "Dsmil", "GatedAttention", "Reduce")
 
 
-def kernel_tests(context, words, without, program="tests/kernels_test"):
+def kernel_tests(context, suites="", version="", without="", program="tests/kernels_test"):
     """One set of tests, in as many processes as there are processors for them."""
     test_program = context.program(program)
-    names, problem = googletests.tests_of(test_program, context.pattern(words, without), context.environment(), min(60, context.left))
+    names, problem = googletests.tests_of(test_program, context.pattern(suites, version, without), context.environment(), min(60, context.left))
     if problem:
         return outcome("failed", why=problem)
     if not names:
@@ -38,26 +38,26 @@ def kernel_tests(context, words, without, program="tests/kernels_test"):
 
 
 def first_kernels(context):
-    return kernel_tests(context, "DeviceTest Fill", "*naive*")
+    return kernel_tests(context, "DeviceTest Fill", without="*naive*")
 
 
 def own_kernels(context):
-    return kernel_tests(context, "", "*naive*:*vendor*")
+    return kernel_tests(context, without="*naive*:*vendor*")
 
 
 def naive_kernels(context):
-    return kernel_tests(context, "naive", "")
+    return kernel_tests(context, version="naive")
 
 
 def vendor_kernels(context):
     missing = [name for name, folder in context.vendor.items() if folder is None]
     if missing:
         return outcome("not here", why=f"{' and '.join(missing)} on this machine")
-    return kernel_tests(context, "vendor", "")
+    return kernel_tests(context, version="vendor")
 
 
 def networks(context):
-    parts = {program: kernel_tests(context, "", "", f"tests/{program}") for program in ("autograd_test", "models_test", "end_to_end_test")}
+    parts = {program: kernel_tests(context, program=f"tests/{program}") for program in ("autograd_test", "models_test", "end_to_end_test")}
     states = [part["state"] for part in parts.values()]
     state = next((word for word in ("failed", "time limit", "passed") if word in states), "not here")
     return outcome(state, programs=parts, **({"why": "; ".join(part["why"] for part in parts.values())} if state == "not here" else {}))
@@ -174,7 +174,7 @@ def sanitizer(tool, operations):
 
     def one(context, program, word, log):
         ended = children.run([program, "--tool", tool, "--error-exitcode", "9", "--print-limit", "10", context.program("tests/kernels_test"),
-                              f"--gtest_filter={context.pattern(word, '*naive*:*vendor*:*Large*')}"], context.left, log=log,
+                              f"--gtest_filter={context.pattern(word, without='*naive*:*vendor*:*Large*')}"], context.left, log=log,
                              environment=context.environment())
         said = re.findall(r"(?:ERROR|RACECHECK|LEAK) SUMMARY: .*", ended.text)
         tests = re.search(r"\[  PASSED  \] (\d+) tests?", ended.text)
