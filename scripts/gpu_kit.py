@@ -151,7 +151,7 @@ def describe(kit, architectures, nvcc, glibc):
     files = {str(path.relative_to(kit)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(kit.rglob("*")) if path.is_file()}
     (kit / "kit.json").write_text(json.dumps({
         "commit": commit + ("+changes" if changed else ""), "built": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
-        "architectures": architectures, "nvcc": nvcc, "glibc": glibc, "compiler": output_of("g++", "--version").splitlines()[0],
+        "architectures": architectures, "nvcc": nvcc, "stand_in": nvcc is None, "glibc": glibc, "compiler": output_of("g++", "--version").splitlines()[0],
         "host": platform.platform(), "programs": list(PROGRAMS), "files": files}, indent=1) + "\n")
 
 
@@ -214,7 +214,7 @@ def main():
     if nvcc is None and not options.stand_in:
         stop("nvcc not found: a kit is built where a CUDA toolkit is (or, for rehearsals without a GPU, with --stand-in)")
     architectures = [this_gpu() or stop("--gpu native: nvidia-smi names no GPU")] if options.gpu == "native" else sorted(options.gpu.split(","), key=int)
-    version = "none (a stand-in)"
+    version = None
     if not options.stand_in:
         build(source, architectures)
         version = output_of(nvcc, "--version").strip().splitlines()[-2]

@@ -123,11 +123,11 @@ def make_report(folders, simt=None):
     return {
         "gpu": machine["gpu"], "device": machine["device"], "date": machine["date"], "host": machine["host"], "vendor": {
             name: folder is not None for name, folder in machine["vendor"].items()},
-        "kit": {key: kit[key] for key in ("commit", "built", "architectures", "nvcc")},
+        "kit": {key: kit[key] for key in ("commit", "built", "architectures", "nvcc", "stand_in")},
         "steps": [{key: value for key, value in step.items() if key not in ("bench", "tests", "written")} for step in steps],
         "tests": {name: {key: tests[key] for key in ("tests", "passed", "failed", "skipped", "not_reached")} for name, tests in sets.items()},
         "failed": {name: result for tests in sets.values() for name, result in tests["bad"].items()},
-        "skipped": {name: why for tests in sets.values() for name, why in tests["why_skipped"].items()},
+        "skipped": {why: names for tests in sets.values() for why, names in tests["why_skipped"].items()},
         "not_reached": [step["step"] for step in steps if step["state"] in ("not reached", "killed", "interrupted")],
         "errors": {"device": worst_errors(steps), "simt": worst_errors(read_results([simt])[2]) if simt else {}},
         "times": timed(steps),
@@ -142,16 +142,24 @@ def ratio(value):
     return "" if value is None else f"{value:.2f}"
 
 
+def is_rehearsal(report):
+    return report["device"] != "cuda" or report["kit"]["stand_in"]
+
+
 def card_of(report):
-    return report["gpu"].get("name") or ("SIMT machine (a rehearsal: its times say nothing)" if report["device"] == "simt" else "unknown card")
+    """The GPU's name; a rehearsal is never called by one."""
+    if is_rehearsal(report):
+        return f"A rehearsal on {'the SIMT machine' if report['device'] == 'simt' else 'a stand-in for a GPU'}: its times say nothing"
+    return report["gpu"].get("name") or "Unknown card"
 
 
 def head_of(report):
     kit, gpu = report["kit"], report["gpu"]
     there = [name for name, found in report["vendor"].items() if found]
     counts = {key: sum(tests[key] for tests in report["tests"].values()) for key in ("tests", "passed", "failed", "skipped", "not_reached")}
+    by = "" if kit["stand_in"] else f" for sm_{', sm_'.join(kit['architectures'])} by {kit['nvcc']}"
     lines = [f"# {card_of(report)}", "",
-             f"{report['date']}; commit {kit['commit']}, built {kit['built']} for sm_{', sm_'.join(kit['architectures'])} by {kit['nvcc']}; driver "
+             f"{report['date']}; commit {kit['commit']}, built {kit['built']}{by}; driver "
              f"{gpu.get('driver_version', 'none')}; {report['host']}; {', '.join(there) or 'neither cuBLASLt nor cuDNN'} there.", "",
              f"Tests on the device: {counts['passed']} of {counts['tests']} passed, {counts['failed']} failed, {counts['skipped']} skipped, "
              f"{counts['not_reached']} not reached." if counts["tests"] else "No test ran.", ""]
@@ -165,6 +173,7 @@ def steps_of(report):
     lines += [f"| {step['step']} | {step['state']} | {step['seconds']:.0f} | {cell(step.get('why', ''))} |" for step in report["steps"]]
     lines += ["", "| tests | passed | failed | skipped | not reached |", "|---|---|---|---|---|"]
     lines += [f"| {name} | {t['passed']} | {t['failed']} | {t['skipped']} | {t['not_reached']} |" for name, t in report["tests"].items()]
+    lines += [""] + [f"- {len(names)} skipped: {cell(why)}" for why, names in report["skipped"].items()]
     if report["failed"]:
         lines += ["", "## Failed", ""]
         lines += [f"- `{name}`: {result['state']}{', tried alone' if result.get('alone') else ''}: {cell(result.get('why', ''))}"
@@ -261,12 +270,12 @@ def main():
     except Unreadable as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    if report["device"] != "cuda" and options.out is None:
+    if is_rehearsal(report) and options.out is None:
         print("error: a rehearsal is no result: name a folder for it with --out", file=sys.stderr)
         return 1
     out = options.out or ROOT / "bench/results"
     out.mkdir(parents=True, exist_ok=True)
-    name = re.sub(r"[^a-z0-9]+", "_", card_of(report).split("(")[0].lower()).strip("_")
+    name = re.sub(r"[^a-z0-9]+", "_", card_of(report).split(":")[0].lower()).strip("_")
     write(out / f"{name}.json", json.dumps(report, indent=1) + "\n")
     write(out / f"{name}.md", page(report))
     states = [step["state"] for step in report["steps"]]

@@ -23,13 +23,13 @@ class Context:
     def program(self, name):
         return self.kit / name
 
-    def environment(self):
-        """For the kit's programs only: its libraries must not get into python or nvidia-smi. They find their own by their run paths."""
+    def environment(self, processes=1):
+        """For the kit's programs only: NVIDIA's libraries must not get into other programs. `processes` of them share the processors."""
         folders = [folder for folder in self.vendor.values() if folder]
         inherited = os.environ.get("LD_LIBRARY_PATH", "")
         path = ":".join(dict.fromkeys(folders + [entry for entry in inherited.split(":") if entry]))
         return {**os.environ, "MICROTOME_VENDOR_MODULE": str(self.kit / "kernels/vendor/microtome_vendor.so"),
-                "GOMP_SPINCOUNT": "2000", **({"LD_LIBRARY_PATH": path} if path else {})}
+                "GOMP_SPINCOUNT": "2000", "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // processes)), **({"LD_LIBRARY_PATH": path} if path else {})}
 
     def pattern(self, suites="", version="", without=""):
         """GoogleTest's filter for tests of this device ("Devices/GemmTest.Adds/cuda_naive"): of the suites and the version named, or all. For the

@@ -71,6 +71,14 @@ def pythons():
     return list(dict.fromkeys(path for path in found if path and os.access(path, os.X_OK)))
 
 
+def gpu_in_full():
+    """What nvidia-smi prints, or why it does not."""
+    try:
+        return subprocess.run(["nvidia-smi"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=20).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"nvidia-smi: {error}\n"
+
+
 def gpu():
     """The first GPU as nvidia-smi tells of it, {} where it names none."""
     fields = ("name", "compute_cap", "driver_version", "memory.total", "clocks.max.sm", "power.limit")

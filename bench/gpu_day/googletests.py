@@ -109,13 +109,16 @@ def summary(results, names):
     """Counts, and what is worth reading: everything that did not pass."""
     states = [result["state"] for result in results.values()]
     bad = {name: result for name, result in results.items() if result["state"] in ("failed", "crashed", "hung")}
-    skipped = {name: result.get("why", "") for name, result in results.items() if result["state"] == "skipped"}
+    skipped = {}
+    for name, result in results.items():
+        if result["state"] == "skipped":
+            skipped.setdefault(children.last_line(result.get("why", "")) or "no reason given", []).append(name)
     worst = {}
     for name, result in results.items():
         if "error_over_bound" in result:
             suite = name.split(".")[0].split("/")[-1]
             worst[suite] = max(worst.get(suite, 0.0), result["error_over_bound"])
     missing = [name for name in names if name not in results]
-    return {"tests": len(names), "passed": states.count("passed"), "failed": len(bad), "skipped": len(skipped), "not_reached": len(missing),
+    return {"tests": len(names), "passed": states.count("passed"), "failed": len(bad), "skipped": states.count("skipped"), "not_reached": len(missing),
             "bad": bad, "why_skipped": skipped, "names_not_reached": missing[:200], "worst_error_over_bound": worst,
             "slowest": sorted(((result.get("seconds", 0), name) for name, result in results.items()), reverse=True)[:5]}

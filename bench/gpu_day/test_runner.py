@@ -41,7 +41,7 @@ class RunnerTest(unittest.TestCase):
         (self.kit / "expected/phantom/testing/images/test_001.tif").touch()
         (self.kit / "expected/cpu.json").write_text(json.dumps({"flags": ["--data", "phantom"], "losses": {"pretrain_step": [3.5]}}))
         (self.kit / "kit.json").write_text(json.dumps({"programs": list(gpu_kit.PROGRAMS), "commit": "abc", "built": "2026-01-01",
-                                                       "architectures": ["90"], "nvcc": "none"}))
+                                                       "architectures": ["90"], "nvcc": "none", "stand_in": False}))
         self.plan()
 
     def plan(self, **programs):
