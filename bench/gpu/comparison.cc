@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -45,6 +46,13 @@ std::string difference_of(const std::vector<double>& answer, const std::vector<d
   return fmt::format("answers differ by {} where the largest number of {} is {}", worst, c.names[0], largest);
 }
 
+/// MICROTOME_SPOILT_PEER=gemm/37x29x41/tf32 falsifies that peer's answer: a rehearsal of what a disagreement
+/// costs.
+bool is_spoilt(const Comparison& c, const Peer& peer) {
+  const char* spoilt = std::getenv("MICROTOME_SPOILT_PEER");
+  return spoilt != nullptr && fmt::format("{}/{}/{}", c.operation, c.shape, peer.name) == spoilt;
+}
+
 void compare_answers(Running& running, Device device) {
   std::vector<double> ours;
   for (const Peer& peer : running.peers) {
@@ -52,7 +60,8 @@ void compare_answers(Running& running, Device device) {
     try {
       peer.run(nullptr);
       synchronize(device);
-      const std::vector<double> answer = peer.answer();
+      std::vector<double> answer = peer.answer();
+      if (is_spoilt(*running.comparison, peer)) answer.at(0) += 1;
       if (ours.empty()) ours = answer;
       error = difference_of(answer, ours, *running.comparison);
     } catch (const std::exception& thrown) {

@@ -50,6 +50,7 @@ void register_losses(Device device, bool quick);
 void register_mining(Device device, bool quick);
 void register_dense(Device device, bool quick);
 void register_fusions(Device device, bool quick);
+void register_norms(Device device, bool quick);
 
 /// Values in [low, high), the same for ever.
 std::vector<float> uniform_values(int64_t n, uint64_t seed, float low = -1, float high = 1);

@@ -47,6 +47,7 @@ int run(int argc, char** argv) {
   mt::bench::register_mining(device, quick);
   mt::bench::register_dense(device, quick);
   mt::bench::register_fusions(device, quick);
+  mt::bench::register_norms(device, quick);
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
   return 0;

@@ -74,9 +74,13 @@ std::string vendor_module_path() {
   const char* named = std::getenv("MICROTOME_VENDOR_MODULE");
   if (named != nullptr) return named;
   std::error_code error;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
-  const auto beside = program.parent_path() / kVendorModuleName;
-  return !error && std::filesystem::exists(beside, error) ? beside.string() : MT_VENDOR_MODULE;
+  const auto folder = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+  std::filesystem::path candidate;
+  for (const char* place : {".", "../kernels/vendor", "../../kernels/vendor"}) {
+    candidate = (folder / place / kVendorModuleName).lexically_normal();
+    if (std::filesystem::exists(candidate, error)) break;
+  }
+  return candidate.string();
 }
 
 VendorModule load_vendor_module(const std::string& path) {

@@ -46,7 +46,8 @@ struct VendorModule {
 /// Loads the module of that path. Throws nothing.
 VendorModule load_vendor_module(const std::string& path);
 /// Where the module is looked for: MICROTOME_VENDOR_MODULE alone where it is set, else beside the program,
-/// else where the build put it. The first that exists is taken.
+/// else where a build folder has it beside the program's folder. The first that exists is taken, else the
+/// last.
 std::string vendor_module_path();
 
 /// Why NVIDIA's libraries do not compute here; empty where they do. Tries to load the module at the first

@@ -1,7 +1,6 @@
 #pragma once
-// Where a test finds the files and programs that it needs: looked for from the test program's own folder
-// upwards, so that a build folder may be moved, and its programs packed for another machine
-// (scripts/gpu_kit.py).
+// Where a test finds the files and programs that it needs: around the test program, so that a build folder
+// may be moved, and its programs packed for another machine (scripts/gpu_kit.py).
 
 #include <fmt/format.h>
 
@@ -14,15 +13,22 @@
 namespace mt::testing {
 
 /// `path` as a build folder has it ("train/train", "tests/golden"), in the nearest folder around this program
-/// that has it.
-inline std::string place_of(std::string_view path) {
+/// that has it; "" where none has.
+inline std::string find_place(std::string_view path) {
   namespace fs = std::filesystem;
-  for (fs::path folder = fs::read_symlink("/proc/self/exe").parent_path();; folder = folder.parent_path()) {
+  fs::path folder = fs::read_symlink("/proc/self/exe");
+  while (folder.has_relative_path()) {
+    folder = folder.parent_path();
     std::error_code unreadable;
     if (fs::exists(folder / path, unreadable)) return (folder / path).string();
-    if (folder == folder.root_path()) break;
   }
-  fail("{} is in no folder around this program: build it (ninja) or unpack the archive anew", path);
+  return "";
+}
+
+inline std::string place_of(std::string_view path) {
+  std::string found = find_place(path);
+  check(!found.empty(), "{} is in no folder around this program: build it (ninja)", path);
+  return found;
 }
 
 /// tests/golden/`name`.

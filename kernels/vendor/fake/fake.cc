@@ -1,9 +1,11 @@
 #include "kernels/vendor/fake/fake.h"
 
+#include "tests/harness/places.h"
+
 namespace mt::vendor {
 
 std::filesystem::path fake_module(const std::string& name) {
-  return std::filesystem::path(MT_VENDOR_FAKES) / (name + ".so");
+  return testing::find_place("kernels/vendor/fake/" + name + ".so");
 }
 
 }  // namespace mt::vendor
