@@ -54,7 +54,7 @@ verify-tsan:
 # --preset tiny, every stage on the SIMT machine beside the cpu from the same files.
 verify-devices: all
 	@ninja -C $(BUILD) --quiet tests/end_to_end_test
-	@MICROTOME_SIMT_LARGE=1 $(BUILD)/tests/end_to_end_test --gtest_filter='*DeviceStages.*OnTheTinyPreset/simt'
+	@MICROTOME_SIMT_LARGE=1 $(BUILD)/tests/end_to_end_test --gtest_filter='*DeviceStages.*OnTheTinyPreset/simt*'
 
 # Data races between CUDA threads; RACE_CHECK='--operations softmax' or '--only kernels' narrows it.
 RACE_CHECK ?=

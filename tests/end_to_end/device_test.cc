@@ -96,8 +96,9 @@ TEST_P(DevicePrograms, ScoreAsOnTheCpu) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, DevicePrograms, ::testing::Values("simt", "cuda"),
-                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Devices, DevicePrograms, ::testing::Values("simt", "cuda"), [](const auto& info) {
+  return info.param == "simt" ? "simt_ascending" : info.param;
+});
 
 TEST(Devices, ARunFolderBelongsToItsDeviceUnlessItIsSwitched) {
   const TemporaryFolder folder;
