@@ -168,9 +168,9 @@ std::vector<Case> cases() {
   return all;
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, DeviceRulesTest, ::testing::ValuesIn(cases()), [](const auto& info) {
-  const std::string order = info.param.device == Device::simt ? "_ascending" : "";
-  return std::string(name_of(info.param.device)) + order + "_" + info.param.chain->name;
+INSTANTIATE_TEST_SUITE_P(Devices, DeviceRulesTest, ::testing::ValuesIn(cases()), [](const auto& test) {
+  const std::string order = test.param.device == Device::simt ? "_ascending" : "";
+  return std::string(name_of(test.param.device)) + order + "_" + test.param.chain->name;
 });
 
 }  // namespace

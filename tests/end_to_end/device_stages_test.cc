@@ -339,8 +339,8 @@ TEST_P(DeviceStages, DoWhatTheyDoOnTheCpuOnTheTinyPreset) {
   compare_stage_by_stage(config, 1 << 30, GetParam());
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, DeviceStages, ::testing::Values("simt", "cuda"), [](const auto& info) {
-  return info.param == "simt" ? "simt_ascending" : info.param;
+INSTANTIATE_TEST_SUITE_P(Devices, DeviceStages, ::testing::Values("simt", "cuda"), [](const auto& test) {
+  return test.param == "simt" ? "simt_ascending" : test.param;
 });
 
 }  // namespace

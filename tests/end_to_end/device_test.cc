@@ -96,8 +96,8 @@ TEST_P(DevicePrograms, ScoreAsOnTheCpu) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, DevicePrograms, ::testing::Values("simt", "cuda"), [](const auto& info) {
-  return info.param == "simt" ? "simt_ascending" : info.param;
+INSTANTIATE_TEST_SUITE_P(Devices, DevicePrograms, ::testing::Values("simt", "cuda"), [](const auto& test) {
+  return test.param == "simt" ? "simt_ascending" : test.param;
 });
 
 TEST(Devices, ARunFolderBelongsToItsDeviceUnlessItIsSwitched) {

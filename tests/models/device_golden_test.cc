@@ -76,9 +76,9 @@ TEST_P(DeviceGoldenTest, DsmilGivesThePairsLossesAndGradients) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, DeviceGoldenTest, ::testing::Values(Device::simt, Device::cuda),
-                         [](const auto& info) {
-                           return std::string(name_of(info.param)) +
-                                  (info.param == Device::simt ? "_ascending" : "");
+                         [](const auto& test) {
+                           return std::string(name_of(test.param)) +
+                                  (test.param == Device::simt ? "_ascending" : "");
                          });
 
 }  // namespace
