@@ -13,9 +13,9 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "kernels/common/tables.h"
 #include "kernels/device/device.h"
 #include "kernels/simt/memory_guard.h"
-#include "kernels/vendor/vendor.h"
 #include "models/mil.h"
 #include "models/weights.h"
 #include "tensor/io/safetensors.h"
@@ -215,7 +215,7 @@ void compare_stage_by_stage(const train::Config& config, int slides, const std::
   for (const uint64_t seed : {1U, 2U}) {
     train::Config perturbed = config;
     perturbed.weights = work / fmt::format("moved_{}.safetensors", seed);
-    write_perturbed(work / "random.safetensors", other.weights, seed);
+    write_perturbed(work / "random.safetensors", perturbed.weights, seed);
     moved.push_back(
         std::make_unique<Run>(perturbed, "cpu", work / fmt::format("cpu_{}", seed), dataset, tiles));
     train::pretrain(moved.back()->context);
