@@ -13,8 +13,8 @@
 namespace mt::testing {
 
 /// `path` as a build folder has it ("train/train", "tests/golden"), in the nearest folder around this program
-/// that has it; "" where none has.
-inline std::string find_place(std::string_view path) {
+/// that has it.
+inline std::string place_of(std::string_view path) {
   namespace fs = std::filesystem;
   fs::path folder = fs::read_symlink("/proc/self/exe");
   while (folder.has_relative_path()) {
@@ -22,13 +22,7 @@ inline std::string find_place(std::string_view path) {
     std::error_code unreadable;
     if (fs::exists(folder / path, unreadable)) return (folder / path).string();
   }
-  return "";
-}
-
-inline std::string place_of(std::string_view path) {
-  std::string found = find_place(path);
-  check(!found.empty(), "{} is in no folder around this program: build it (ninja)", path);
-  return found;
+  fail("{} is in no folder around this program: build it (ninja)", path);
 }
 
 /// tests/golden/`name`.

@@ -167,7 +167,7 @@ TEST(FeaturesTest, CoordsAreTakenWhereTheyAreUsable) {
 
 /// feature_files/ again: what STAMP, TIAToolbox and tuples of torch look like (see its README).
 TEST(FeaturesTest, ReadsWhatFoundationModelToolsWrite) {
-  const std::string files = MT_GOLDEN_DIR "/feature_files/";
+  const std::string files = testing::golden_path("feature_files/");
   for (const char* name : {"stamp.h5", "boxes.h5", "middle_one.h5", "tuple.pt", "feats_bf16.pt"}) {
     SCOPED_TRACE(name);
     const SlideFeatures slide = read_features(files + name);
