@@ -21,8 +21,10 @@ Examples:
   train --data camelyon16 --root /data/camelyon16 --weights simclr.pth --channels bgr --run runs/c16
   train --data slides.csv --preset fast --pretrain simclr --run runs/mine
   train --data slides.csv --method mil --features uni_features/ --run runs/uni
+  train --data tcga.csv --root /data/svs --positive mutant --preset fast --run runs/egfr
 
-Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted. docs/paper.md says where presets and paper differ.)";
+Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted. docs/inputs.md says what can be fed in, docs/paper.md
+where presets and paper differ.)";
 
 /// An app whose flags write into `config` (its present values are the defaults that --help shows).
 std::unique_ptr<CLI::App> make_app(Config& config, std::string& config_file) {

@@ -85,7 +85,11 @@ void check_outlines(const SlideRecord& record, const wsi::Annotations& outlines,
   if (record.label != 1) return;
   check(tumour > 0,
         "{}: outlines no tumour, and slide {} is positive{}; mend the file, or leave the annotation out",
-        file, record.id, outlines.notes().empty() ? "" : fmt::format(" ({})", listed(outlines.notes(), 2)));
+        file, record.id,
+        outlines.notes().empty()
+            ? ""
+            : fmt::format(" ({}; --tumour-groups None makes outlines in no group tumour)",
+                          listed(outlines.notes(), 2)));
   const auto& level0 = slide.levels().front();
   check(outlines.tumour_count_outside(level0.width, level0.height) < tumour,
         "{}: its outlines lie outside of slide {} ({} x {} px); are they another slide's, or of another "
@@ -113,8 +117,9 @@ std::vector<float> tumour_shares(const SlideRecord& record, const wsi::Slide& sl
   });
   fail("{}: no patch of slide {} has tumour by its outlines: {}; mend the file, or leave the annotation out",
        record.annotation.string(), record.id,
-       is_excluded ? "areas that are not tumour (Normal, Exclusion, Ignore*) cover them"
-                   : "they lie beside its tissue; are they of another resolution or slide?");
+       is_excluded
+           ? "areas that are not tumour (Normal, Exclusion, Ignore*) cover them"
+           : "they lie beside its tissue, or go round it twice; are they of another resolution or slide?");
 }
 
 /// Throws the reason why a slide has no patch.

@@ -128,7 +128,7 @@ TEST_F(PreflightTest, AnnotationsThatGiveNoTumourAreProblemsAllInOneList) {
   const std::vector<std::string> list = problems();
   EXPECT_EQ(list.size(), 4U) << joined(list);
   EXPECT_TRUE(
-      has(list, "s1.xml: outlines no tumour, and slide s1 is positive (annotation \"a\" is in no group)"))
+      has(list, "s1.xml: outlines no tumour, and slide s1 is positive (annotation \"a\" is in no group; "))
       << joined(list);
   EXPECT_TRUE(has(list, "s3.xml: its outlines lie outside of slide s3 (1024 x 1024 px)")) << joined(list);
   EXPECT_TRUE(
