@@ -70,6 +70,15 @@ def test_sets(steps):
     return sets
 
 
+def skipped_by_reason(sets):
+    """Names of skipped tests by the reason given."""
+    skipped = {}
+    for tests in sets.values():
+        for why, names in tests["why_skipped"].items():
+            skipped.setdefault(why, []).extend(names)
+    return skipped
+
+
 def worst_errors(steps):
     """Largest error over its bound by test suite."""
     worst = {}
@@ -127,7 +136,7 @@ def make_report(folders, simt=None):
         "steps": [{key: value for key, value in step.items() if key not in ("bench", "tests", "written")} for step in steps],
         "tests": {name: {key: tests[key] for key in ("tests", "passed", "failed", "skipped", "not_reached")} for name, tests in sets.items()},
         "failed": {name: result for tests in sets.values() for name, result in tests["bad"].items()},
-        "skipped": {why: names for tests in sets.values() for why, names in tests["why_skipped"].items()},
+        "skipped": skipped_by_reason(sets),
         "not_reached": [step["step"] for step in steps if step["state"] in ("not reached", "killed", "interrupted")],
         "errors": {"device": worst_errors(steps), "simt": worst_errors(read_results([simt])[2]) if simt else {}},
         "times": timed(steps),

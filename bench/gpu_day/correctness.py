@@ -35,7 +35,9 @@ def kernel_tests(context, suites="", version="", without="", program="tests/kern
     if told["passed"] == told["failed"] == told["not_reached"] == 0 and told["skipped"]:
         return outcome("not here", why="; ".join(told["why_skipped"]), tests=told)
     state = "failed" if told["failed"] else "time limit" if told["not_reached"] else "passed"
-    return outcome(state, tests=told)
+    bad = [f"{name} {result['state']}" for name, result in told["bad"].items()]
+    why = {"why": f"{len(bad)} of {len(names)} tests: {', '.join(bad[:3])}{', …' if len(bad) > 3 else ''}"} if bad else {}
+    return outcome(state, tests=told, **why)
 
 
 def first_kernels(context):
@@ -63,7 +65,8 @@ def networks(context):
     parts = {program: kernel_tests(context, program=f"tests/{program}") for program in ("autograd_test", "models_test", "end_to_end_test")}
     states = [part["state"] for part in parts.values()]
     state = next((word for word in ("failed", "time limit", "passed") if word in states), "not here")
-    return outcome(state, programs=parts, **({"why": "; ".join(part["why"] for part in parts.values())} if state == "not here" else {}))
+    reasons = [part["why"] for part in parts.values() if part["state"] == state and "why" in part]
+    return outcome(state, programs=parts, **({"why": "; ".join(reasons)} if reasons else {}))
 
 
 def libraries(context):

@@ -58,7 +58,8 @@ def benchmarks(pattern, minimum=0.02, repetitions=3):
         runs = [{key: run[key] for key in ("run_name", "real_time", "iterations", "label", "error_message", "FLOP/s", "bytes/s") if key in run}
                 for run in told["benchmarks"] if run.get("run_type", "iteration") == "iteration"]
         faults = {run["run_name"]: run["error_message"] for run in runs if "error_message" in run}
-        more = {"why": "; ".join(f"{name}: {what}" for name, what in list(faults.items())[:3])} if faults else {}
+        rows = sorted({"/".join(name.split("/")[:3]) + f": {what}" for name, what in faults.items()})
+        more = {"why": "; ".join(rows[:3])} if rows else {}
         if not ended.good:
             more["why"] = "; ".join([ended.words()] + ([more["why"]] if more else []))
         state = "time limit" if ended.why == "time limit" else "failed" if faults or not ended.good else "passed"
@@ -70,13 +71,13 @@ def benchmarks(pattern, minimum=0.02, repetitions=3):
 
 def pytorch(context):
     """The same operations and shapes in PyTorch, where a Python of this machine has it."""
-    if context.device != "cuda":
-        return outcome("not here", why="PyTorch is compared with on a GPU only")
+    rehearsal = ["--rehearse"] if context.device != "cuda" else []
     why = "PyTorch in no python3 of this machine"
     for python in found.pythons():
         with tempfile.TemporaryDirectory() as scratch, context.results.log(context.step) as log:
             out = Path(scratch) / "torch.json"
-            ended = children.run([python, context.kit / "peers/pytorch_kernels.py", "--out", out, "--seconds", f"{context.left - 3:.0f}"],
+            ended = children.run([python, context.kit / "peers/pytorch_kernels.py", "--out", out, "--seconds", f"{context.left - 3:.0f}",
+                                  *rehearsal],
                                  context.left, log=log, environment={**os.environ})
             if not out.exists():
                 why = children.last_line(ended.text) or why

@@ -83,6 +83,7 @@ class RunnerTest(unittest.TestCase):
         self.assertEqual(self.run_all("correctness", "--only", "own-kernels"), 1)
         self.assertEqual((self.counts()["passed"], self.counts()["failed"], self.counts()["not_reached"]), (7, 2, 0))
         self.assertEqual({result["state"] for result in self.counts()["bad"].values()}, {"crashed"})
+        self.assertIn(f"2 of 9 tests: {names[2]} crashed", self.step("correctness-own-kernels")["why"])
         self.assertIn("SIGSEGV", self.counts()["bad"][names[2]]["why"])
         self.assertIn("about to read", self.counts()["bad"][names[2]]["why"])
 

@@ -2,6 +2,7 @@
 """PyTorch on a GPU, at the operations and shapes of bench/gpu/: the same names, so that its rows stand beside ours.
 
   pytorch_kernels.py --out FILE [--seconds 60] [--only gemm]
+  pytorch_kernels.py --out FILE --rehearse      small shapes on the cpu: shows that each operation works
 
 Eager mode, float32 as PyTorch has it by default ("PyTorch") and with TF32 allowed ("PyTorch_tf32"). Times by CUDA events around as many calls as fill
 20 ms, five times, after warm-up; data stays in L2 where it fits ("warm"). Needs torch; writes FILE after each operation."""
@@ -19,15 +20,16 @@ except ImportError as error:
 
 REPETITIONS = 5
 FILL_SECONDS = 0.02
+DEVICE = "cuda"
 
 
 def uniform(*shape, low=-1.0, high=1.0):
-    return torch.rand(*shape, device="cuda") * (high - low) + low
+    return torch.rand(*shape, device=DEVICE) * (high - low) + low
 
 
 def gemm(m, n, k):
     a, b = uniform(m, k), uniform(n, k)  # (m,k), (n,k)
-    out = torch.empty(m, n, device="cuda")
+    out = torch.empty(m, n, device=DEVICE)
     return lambda: torch.mm(a, b.t(), out=out)
 
 
@@ -57,10 +59,10 @@ def conv2d_epilogue(*shape):
 
 
 def conv2d_pixels(n, h, w, c, k, r, stride, padding):
-    pixels = torch.randint(0, 256, (n, c, h, w), device="cuda", dtype=torch.uint8).to(memory_format=torch.channels_last)
+    pixels = torch.randint(0, 256, (n, c, h, w), device=DEVICE, dtype=torch.uint8).to(memory_format=torch.channels_last)
     weight = uniform(k, c, r, r).to(memory_format=torch.channels_last)
-    mean = torch.tensor([0.485, 0.456, 0.406], device="cuda").view(1, 3, 1, 1)
-    deviation = torch.tensor([0.229, 0.224, 0.225], device="cuda").view(1, 3, 1, 1)
+    mean = torch.tensor([0.485, 0.456, 0.406], device=DEVICE).view(1, 3, 1, 1)
+    deviation = torch.tensor([0.229, 0.224, 0.225], device=DEVICE).view(1, 3, 1, 1)
     return lambda: F.conv2d((pixels.float() / 255 - mean) / deviation, weight, stride=stride, padding=padding)
 
 
@@ -76,8 +78,8 @@ def supcon_loss(z, labels, temperature=0.07):
 
 
 def supcon_tensors(n, d):
-    z = F.normalize(torch.randn(n, d, device="cuda"), dim=1)
-    return z, (torch.rand(n, device="cuda") < 0.2).int()
+    z = F.normalize(torch.randn(n, d, device=DEVICE), dim=1)
+    return z, (torch.rand(n, device=DEVICE) < 0.2).int()
 
 
 def supcon_forward(n, d):
@@ -118,7 +120,7 @@ def rank_loss(pairs, bag, top, mixed, gradient):
 
 def dsmil(n, q_width, v_width):
     q, v = uniform(n, q_width), uniform(n, v_width)  # (N,Q), (N,V)
-    critical = torch.zeros(1, dtype=torch.long, device="cuda")
+    critical = torch.zeros(1, dtype=torch.long, device=DEVICE)
 
     def run():
         attention = torch.softmax(q @ q[critical].t() / q_width**0.5, 0)  # (N,1)
@@ -210,14 +212,29 @@ def cases():
     yield "gemm/2000x128x512", gemm, (2000, 128, 512)
 
 
+class HostEvent:
+    """torch.cuda.Event's part in a rehearsal."""
+
+    def record(self):
+        self.at = time.perf_counter()
+
+    def synchronize(self):
+        pass
+
+    def elapsed_time(self, other):
+        return (other.at - self.at) * 1e3
+
+
 def microseconds(run):
-    """REPETITIONS times of one call."""
+    """REPETITIONS times of one call, and the calls between two events."""
+    on_gpu = DEVICE == "cuda"
     for _ in range(3):
         run()
-    start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start, stop = (torch.cuda.Event(enable_timing=True) if on_gpu else HostEvent() for _ in range(2))
 
     def time_of(calls):
-        torch.cuda.synchronize()
+        if on_gpu:
+            torch.cuda.synchronize()
         start.record()
         for _ in range(calls):
             run()
@@ -225,8 +242,13 @@ def microseconds(run):
         stop.synchronize()
         return start.elapsed_time(stop) * 1e3 / calls
 
-    calls = max(1, min(1000, int(FILL_SECONDS * 1e6 / max(time_of(1), 1))))
+    calls = max(1, min(1000, int(FILL_SECONDS * 1e6 / max(time_of(1), 1)))) if on_gpu else 1
     return [time_of(calls) for _ in range(REPETITIONS)], calls
+
+
+def small(argument):
+    """A rehearsal's size in place of this one."""
+    return min(argument, 24) if isinstance(argument, int) and not isinstance(argument, bool) else argument
 
 
 def main():
@@ -234,9 +256,13 @@ def main():
     parser.add_argument("--out", required=True)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--only", default="", help="operations whose names begin so")
+    parser.add_argument("--rehearse", action="store_true", help="small shapes on the cpu")
     options = parser.parse_args()
     end = time.monotonic() + options.seconds
-    if not torch.cuda.is_available():
+    if options.rehearse:
+        global DEVICE
+        DEVICE = "cpu"
+    elif not torch.cuda.is_available():
         sys.exit("PyTorch finds no GPU")
     torch.manual_seed(1)
     torch.backends.cudnn.benchmark = True  # its own choice by measurement: the strongest peer
@@ -244,7 +270,7 @@ def main():
 
     def write():
         told = {"torch": {"version": torch.__version__, "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version(),
-                          "device": torch.cuda.get_device_name()}, "benchmarks": rows, "not_reached": missing}
+                          "device": torch.cuda.get_device_name() if DEVICE == "cuda" else "cpu"}, "benchmarks": rows, "not_reached": missing}
         temporary = f"{options.out}.{os.getpid()}"
         with open(temporary, "w", encoding="utf-8") as file:
             json.dump(told, file)
@@ -256,6 +282,8 @@ def main():
         if time.monotonic() > end:
             missing.append(name)
             continue
+        if options.rehearse:
+            arguments = [small(argument) for argument in arguments]
         products = name.startswith(("gemm", "conv2d", "supcon", "dsmil"))
         for peer, allowed in (("PyTorch", False), ("PyTorch_tf32", True)) if products else (("PyTorch", False),):
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
@@ -265,7 +293,8 @@ def main():
                 rows += [{"run_name": full_name, "real_time": value, "iterations": calls} for value in times]
             except RuntimeError as error:
                 rows.append({"run_name": full_name, "error_message": f"failed: {str(error).splitlines()[0]}"})
-            torch.cuda.empty_cache()
+            if DEVICE == "cuda":
+                torch.cuda.empty_cache()
         write()
     write()
 
