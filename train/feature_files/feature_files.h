@@ -38,8 +38,8 @@ void write_features(const std::string& path, const SlideFeatures& slide);
 /// Features are (N,D), (1,N,D) or (N,1,D), of f16, bf16, f32 or f64, called `key`, or where that is empty
 /// features, feats or embeddings. Coords are taken where they are usable (see usable_coords). HDF5 is parsed
 /// in a child process, because libhdf5 is not hardened: its crash is an Error for this file and nothing more;
-/// it is read without locks. Throws Error on missing features, naming what the file holds, shapes that do not
-/// fit, and NaN or infinity in the features.
+/// a writer that has it open is named where the file system has locks. Throws Error on missing features,
+/// naming what the file holds, shapes that do not fit, and NaN or infinity in the features.
 SlideFeatures read_features(const std::string& path, const std::string& key = {});
 
 /// Reads an .h5 file that write_features wrote, in this process.

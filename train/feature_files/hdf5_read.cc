@@ -1,4 +1,5 @@
 #include <array>
+#include <cerrno>
 #include <vector>
 
 #include "tensor/io/input_file.h"
@@ -133,6 +134,23 @@ std::vector<std::string> member_names(hid_t file, const std::string& path) {
   return names;
 }
 
+// A lock tells of a writer that has the file open. Many clusters' file systems have no locks: there the file
+// is read without.
+Hdf5Handle open_readonly(const std::string& path) {
+  const Hdf5Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, path, "the library");
+  H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
+  H5Pset_file_locking(access, true, true);
+  hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access);
+  if (const std::string words = file < 0 ? hdf5_words() : "";
+      words.find("unable to lock file") != std::string::npos) {
+    const std::string is_held = fmt::format("errno = {},", EWOULDBLOCK);
+    check(words.find(is_held) == std::string::npos, "{}: another process is writing to it{}", path, words);
+    H5Pset_file_locking(access, false, true);
+    file = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access);
+  }
+  return {file, H5Fclose, path, "the HDF5 structure"};
+}
+
 // Where the features are: the first of the known names that the file has.
 std::string features_name(hid_t file, const std::string& path, const std::string& key) {
   for (const std::string& name : feature_names(key)) {
@@ -159,10 +177,7 @@ SlideFeatures parse_hdf5_features(const std::string& path, const std::string& ke
   const InputFile readable(path);  // says better than libhdf5 why a file cannot be opened
   const std::lock_guard lock(hdf5_mutex());
   silence_hdf5();
-  const Hdf5Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, path, "the library");
-  H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
-  H5Pset_file_locking(access, false, true);  // many clusters' file systems have no locks
-  const Hdf5Handle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), H5Fclose, path, "the HDF5 structure");
+  const Hdf5Handle file = open_readonly(path);
   SlideFeatures slide;
   const std::string features = features_name(file, path, key);
   slide.features = as_matrix(Dataset(file, path, features.c_str()).read(DType::f32));

@@ -1,6 +1,9 @@
 #include "train/feature_files/feature_files.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
@@ -185,6 +188,19 @@ TEST(FeaturesTest, ReadsWhatFoundationModelToolsWrite) {
             std::string::npos);
   EXPECT_NE(error_of([&] { read_features(files + "open_writer.h5"); }).find("file is already open for write"),
             std::string::npos);
+}
+
+TEST(FeaturesTest, AWriterThatHasTheFileOpenIsNamed) {
+  const TemporaryFolder folder;
+  write_features(folder / "a.h5", example());
+  const int descriptor = open((folder / "a.h5").c_str(), O_RDWR);
+  ASSERT_EQ(flock(descriptor, LOCK_EX | LOCK_NB), 0);  // as libhdf5 does
+  EXPECT_NE(error_of([&] {
+              read_features(folder / "a.h5");
+            }).find("another process is writing to it (libhdf5: unable to lock file"),
+            std::string::npos);
+  close(descriptor);
+  expect_equal(read_features(folder / "a.h5"), example());
 }
 
 TEST(FeaturesTest, DamagedHdf5CostsThatFileOnly) {
