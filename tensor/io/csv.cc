@@ -13,6 +13,9 @@ namespace mt {
 namespace {
 
 constexpr std::string_view kBom = "\xEF\xBB\xBF";
+// A table in memory is many times its file; what asks for more than this is no table that anybody made.
+constexpr std::size_t kMostFieldsOfARow = std::size_t{1} << 20;
+constexpr std::size_t kMostTableBytes = std::size_t{256} << 20;
 
 /// What the first line has most of outside of quotes; a comma where it has none.
 char separator_of(std::string_view text) {
@@ -132,6 +135,8 @@ void CsvReader::read_row(CsvRow& row) {
   row.line = line_;
   std::size_t fields = 0;
   while (true) {
+    check(fields < kMostFieldsOfARow, "{}: line {}: has more than {} fields", source_, row.line,
+          kMostFieldsOfARow);
     if (row.fields.size() == fields) row.fields.emplace_back();
     std::string& field = row.fields[fields++];
     skip_blanks();
@@ -182,7 +187,14 @@ void CsvReader::quoted_field(std::string& field) {
 std::vector<CsvRow> parse_csv_rows(std::string_view text, const std::string& source) {
   CsvReader reader(text, source);
   std::vector<CsvRow> rows;
-  for (CsvRow row; reader.next(row);) rows.push_back(row);
+  std::size_t bytes = 0;
+  for (CsvRow row; reader.next(row);) {
+    bytes += sizeof(CsvRow) + row.fields.size() * sizeof(std::string);
+    for (const std::string& field : row.fields) bytes += field.size();
+    check(bytes <= kMostTableBytes, "{}: line {}: is larger than any table that is read here", source,
+          row.line);
+    rows.push_back(row);
+  }
   return rows;
 }
 
@@ -196,20 +208,31 @@ CsvTable::CsvTable(std::vector<CsvRow> rows, std::string source)
   header_ = std::move(rows_.front().fields);
   rows_.erase(rows_.begin());
   const std::size_t columns = header_.size();
+  check(rows_.size() <= kMostTableBytes / sizeof(std::string) / columns,
+        "{}: {} rows of {} columns are more than any table that is read here", source_, rows_.size(),
+        columns);
   for (CsvRow& row : rows_) {
     while (row.fields.size() > columns && row.fields.back().empty()) row.fields.pop_back();
     check(row.fields.size() <= columns, "{}: line {}: has {} fields, the header has {}", source_, row.line,
           row.fields.size(), columns);
     row.fields.resize(columns);
   }
-  for (std::size_t c = columns; c-- > 0;) {
-    const bool is_used = !header_[c].empty() || std::any_of(rows_.begin(), rows_.end(), [&](const auto& row) {
-      return !row.fields[c].empty();
-    });
-    if (is_used) continue;
-    header_.erase(header_.begin() + static_cast<std::ptrdiff_t>(c));
-    for (CsvRow& row : rows_) row.fields.erase(row.fields.begin() + static_cast<std::ptrdiff_t>(c));
+  std::vector<bool> is_used(columns);
+  for (std::size_t c = 0; c < columns; ++c) is_used[c] = !header_[c].empty();
+  for (const CsvRow& row : rows_) {
+    for (std::size_t c = 0; c < columns; ++c) is_used[c] = is_used[c] || !row.fields[c].empty();
   }
+  const auto keep_used = [&](std::vector<std::string>& fields) {
+    std::size_t kept = 0;
+    for (std::size_t c = 0; c < columns; ++c) {
+      if (!is_used[c]) continue;
+      if (kept != c) fields[kept] = std::move(fields[c]);
+      ++kept;
+    }
+    fields.resize(kept);
+  };
+  keep_used(header_);
+  for (CsvRow& row : rows_) keep_used(row.fields);
 }
 
 std::optional<std::size_t> CsvTable::find_column(std::string_view name) const {

@@ -47,7 +47,8 @@ class CsvReader {
   bool is_begun_ = false;  // a row has been given
 };
 
-/// All rows. They may differ in their number of fields.
+/// All rows. They may differ in their number of fields. Throws Error for a table of more than 256 MB in
+/// memory.
 std::vector<CsvRow> parse_csv_rows(std::string_view text, const std::string& source);
 std::vector<CsvRow> read_csv_rows(const std::string& path);
 

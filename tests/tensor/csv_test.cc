@@ -122,6 +122,23 @@ TEST(CsvTest, OtherEncodingsAndFormatsAreRefusedWhenRead) {
             "t.xlsx: is a spreadsheet, not a CSV file; save it as \"CSV UTF-8\"");
 }
 
+/// Small files that would be huge in memory, or take for ever.
+TEST(CsvTest, TablesThatNobodyMadeAreRefused) {
+  EXPECT_NE(
+      error_of([] { parse_csv_rows(std::string(4 << 20, ','), "t.csv"); }).find("more than 1048576 fields"),
+      std::string::npos);
+  std::string rows = "a\n";
+  while (rows.size() < 16 << 20) rows += rows;
+  EXPECT_NE(error_of([&] { parse_csv_rows(rows, "t.csv"); }).find("is larger than any table"),
+            std::string::npos);
+  std::string padded = std::string(500000, ',') + "x\n";
+  for (int row = 0; row < 1000; ++row) padded += "y\n";
+  EXPECT_NE(error_of([&] { table(padded); }).find("1000 rows of 500001 columns"), std::string::npos);
+  std::string wide = "x" + std::string(20000, ',') + "\n";  // 20,000 empty columns
+  for (int row = 0; row < 100; ++row) wide += "y" + std::string(20000, ',') + "\n";
+  EXPECT_EQ(table(wide).header().size(), 1U);
+}
+
 TEST(CsvTest, FieldsSurviveWritingAndReading) {
   for (const std::string text : {"plain", "a,b", "a;b", "a\tb", "a\"b", "a\r\nb", "Müller", ""}) {
     const std::string line = "first,second\n" + csv_field(text) + ",end\n";

@@ -67,7 +67,8 @@ std::string notes(const RunContext& context, const RunResult& result, std::size_
     return html + "<p>No slide was left out, and nothing was noted.</p>\n</section>\n";
   if (!result.notes.empty()) html += list(result.notes, most);
   if (!context.dataset.problems.empty()) {
-    html += fmt::format("<h3>Slides that were left out: {}</h3>\n", context.dataset.problems.size()) +
+    html += fmt::format("<h3>Problems that were passed over; slides left out: {}</h3>\n",
+                        context.dataset.left_out.size()) +
             list(context.dataset.problems, most);
   }
   return html + "</section>\n";
