@@ -72,9 +72,9 @@ TEST(LabelsTest, AnyTwoNamesWithPositive) {
     for (std::size_t i = 0; i < 6; ++i) EXPECT_EQ(dataset.slides[i].label, static_cast<int>(i % 2));
   }
   EXPECT_EQ(load(folder, labelled("wildtype", "mutant"), "mutant").classes, (Names{"wildtype", "mutant"}));
-  EXPECT_EQ(
-      error_of([&] { load(folder, labelled("LUAD", "LUSC")); }),
-      "slides.csv: the labels are LUAD (3), LUSC (3); say which is the positive class: --positive LUSC");
+  EXPECT_EQ(error_of([&] { load(folder, labelled("LUAD", "LUSC")); }),
+            "slides.csv: the labels are LUAD (3), LUSC (3); say which is the positive class, --positive LUAD "
+            "or --positive LUSC");
   EXPECT_EQ(error_of([&] { load(folder, labelled("LUAD", "LUSC"), "COAD"); }),
             "--positive COAD: no slide of slides.csv is labelled so; the labels are LUAD (3), LUSC (3)");
 }
