@@ -125,6 +125,11 @@ void validate(const Config& c) {
   const std::string ending = lower_case(std::filesystem::path(c.data).extension().string());
   need(ending != ".xlsx" && ending != ".xls" && ending != ".ods",
        fmt::format("--data {}: is a spreadsheet; save it as \"CSV UTF-8\"", c.data));
+  need(
+      !std::filesystem::is_directory(c.data) || c.data == "phantom" || c.data == "camelyon16",
+      fmt::format("--data {}: is a folder; make a table of its slides and their labels (slide_id,label), and "
+                  "give the folder with --root",
+                  c.data));
   need(c.data == "phantom" || c.data == "camelyon16" || ending == ".csv" || ending == ".tsv" ||
            ending == ".txt",
        fmt::format(

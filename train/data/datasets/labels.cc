@@ -82,24 +82,22 @@ std::map<std::string, int> known_classes(Dataset& dataset, const std::map<std::s
   if (groups.size() == 2) {
     fail("{}: the labels are {}; say which is the positive class, --positive {} or --positive {}",
          dataset.name, list_of(groups), groups.begin()->second.name, groups.rbegin()->second.name);
-  }: the labels are {};
-  say which is the positive class : --positive {}", dataset.name,
-         list_of(groups), groups.rbegin()->second.name);
-}
-check(found.size() == 2,
+  }
+  check(
+      found.size() == 2,
       "{}: the labels are {}; two classes are supported, written 0/1, normal/tumor or negative/positive, or "
       "called as you like with --positive NAME",
       dataset.name, list_of(groups));
-for (const auto& [key, group] : groups) {
-  if (classes.contains(key)) continue;
-  dataset.problems.push_back(
-      fmt::format("{}: label \"{}\"{}: two classes are supported, written 0/1, normal/tumor or "
-                  "negative/positive, or called "
-                  "as you like with --positive NAME",
-                  group.place, printable(group.name, 80),
-                  group.count == 1 ? "" : fmt::format(" ({})", counted(group.count, "slide"))));
-}
-return classes;
+  for (const auto& [key, group] : groups) {
+    if (classes.contains(key)) continue;
+    dataset.problems.push_back(
+        fmt::format("{}: label \"{}\"{}: two classes are supported, written 0/1, normal/tumor or "
+                    "negative/positive, or called "
+                    "as you like with --positive NAME",
+                    group.place, printable(group.name, 80),
+                    group.count == 1 ? "" : fmt::format(" ({})", counted(group.count, "slide"))));
+  }
+  return classes;
 }
 
 /// What the report calls the classes: as the table does, but normal and tumour where it only counts.
