@@ -127,6 +127,7 @@ void run(const Config& config) {
   if (config.features.empty()) {
     tiles = tile_slides(dataset, config, inputs, folder, shard);
     check_classes(dataset);
+    note_small_outlines(dataset, tiles, config);
     if (!is_shard && dataset.slides.size() != inputs.slides.size()) keep_inputs(folder, dataset, inputs);
   }
   PatchSource patches(dataset, tiles, config);

@@ -78,7 +78,8 @@ void check_outlines(const SlideRecord& record, const wsi::Annotations& outlines,
   const int64_t tumour = outlines.tumour_count();
   if (record.label == 0) {
     check(tumour == 0,
-          "{}: outlines tumour ({}), and slide {} is labelled as having none; mend the label or the file",
+          "{}: outlines tumour ({}), and slide {} is negative; mend the label or the file, or leave the "
+          "annotation out",
           file, counted(static_cast<std::size_t>(tumour), "outline"), record.id);
     return;
   }
@@ -170,6 +171,18 @@ SlideTiles make_tiles(const SlideRecord& record, const wsi::Slide& slide, const 
     tiles.tumour = tumour_shares(record, slide, tiling, config);
   }
   return tiles;
+}
+
+void note_small_outlines(Dataset& dataset, const std::vector<SlideTiles>& tiles, const Config& config) {
+  for (std::size_t s = 0; s < tiles.size(); ++s) {
+    const SlideRecord& record = dataset.slides[s];
+    if (record.label != 1 || record.annotation.empty() || tiles[s].tumour.empty()) continue;
+    const float most = *std::max_element(tiles[s].tumour.begin(), tiles[s].tumour.end());
+    if (most >= static_cast<float>(config.tumour_overlap)) continue;
+    dataset.notes.push_back(fmt::format(
+        "{}: no patch of slide {} is tumour by {:.0f} % (--tumour-overlap), {:.0f} % at most",
+        record.annotation.string(), record.id, config.tumour_overlap * 100, static_cast<double>(most) * 100));
+  }
 }
 
 void write_tiles(const std::filesystem::path& path, const SlideTiles& tiles) {

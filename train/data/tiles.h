@@ -61,6 +61,10 @@ void check_outlines(const SlideRecord& record, const wsi::Annotations& outlines,
 /// tissue, is smaller than a patch, cannot be read at the run's scale, or when its outlines touch no patch.
 SlideTiles make_tiles(const SlideRecord& record, const wsi::Slide& slide, const Config& config);
 
+/// Notes slides with outlines of which no patch is tumour by config.tumour_overlap: their patches count as
+/// not being tumour, all of them.
+void note_small_outlines(Dataset& dataset, const std::vector<SlideTiles>& tiles, const Config& config);
+
 /// The slide's outlines with the run's names of tumour (--tumour-groups). Throws Error.
 wsi::Annotations read_outlines(const SlideRecord& record, const Config& config);
 

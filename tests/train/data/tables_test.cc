@@ -72,6 +72,9 @@ TEST(LabelsTest, AnyTwoNamesWithPositive) {
     for (std::size_t i = 0; i < 6; ++i) EXPECT_EQ(dataset.slides[i].label, static_cast<int>(i % 2));
   }
   EXPECT_EQ(load(folder, labelled("wildtype", "mutant"), "mutant").classes, (Names{"wildtype", "mutant"}));
+  // Who turns the classes round gets no class called tumour that is none.
+  EXPECT_EQ(load(folder, labelled("tumor", "normal"), "normal").classes, (Names{"tumor", "normal"}));
+  EXPECT_EQ(load(folder, labelled("1", "0"), "0").classes, (Names{"1", "0"}));
   EXPECT_EQ(error_of([&] { load(folder, labelled("LUAD", "LUSC")); }),
             "slides.csv: the labels are LUAD (3), LUSC (3); say which is the positive class, --positive LUAD "
             "or --positive LUSC");

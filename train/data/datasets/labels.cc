@@ -34,21 +34,20 @@ struct LabelGroup {
   std::size_t count = 0;
 };
 
-/// By the label as it is compared: lower case, numbers without their decimals.
+/// A label as it is compared: lower case, numbers without their decimals.
+std::string key_of(const std::string& label) {
+  const auto number = number_in(label);
+  return number ? fmt::format("{}", *number) : lower_case(label);
+}
+
 std::map<std::string, LabelGroup> groups_of(const Dataset& dataset) {
   std::map<std::string, LabelGroup> groups;
   for (const SlideRecord& slide : dataset.slides) {
     if (is_missing(slide.label_name)) continue;
-    const auto number = number_in(slide.label_name);
-    LabelGroup& group = groups[number ? fmt::format("{}", *number) : lower_case(slide.label_name)];
+    LabelGroup& group = groups[key_of(slide.label_name)];
     if (group.count++ == 0) group = {slide.label_name, slide.place, 1};
   }
   return groups;
-}
-
-std::string key_of(const std::string& label) {
-  const auto number = number_in(label);
-  return number ? fmt::format("{}", *number) : lower_case(label);
 }
 
 std::string list_of(const std::map<std::string, LabelGroup>& groups) {
@@ -100,14 +99,15 @@ std::map<std::string, int> known_classes(Dataset& dataset, const std::map<std::s
   return classes;
 }
 
-/// What the report calls the classes: as the table does, but normal and tumour where it only counts.
+/// What the report calls the classes: as the table does, but normal and tumour where it only counts and
+/// nobody chose.
 void name_classes(Dataset& dataset, const std::map<std::string, LabelGroup>& groups,
-                  const std::map<std::string, int>& classes) {
+                  const std::map<std::string, int>& classes, bool is_chosen) {
   std::array<std::vector<std::string>, 2> names;
   for (const auto& [key, label] : classes)
     names[static_cast<std::size_t>(label)].push_back(groups.at(key).name);
-  const bool is_named = std::all_of(names.begin(), names.end(), [](const auto& words) {
-    return words.size() <= 1 && (words.empty() || !is_shorthand(words[0]));
+  const bool is_named = std::all_of(names.begin(), names.end(), [&](const auto& words) {
+    return words.size() <= 1 && (words.empty() || is_chosen || !is_shorthand(words[0]));
   });
   if (!is_named || (names[0].empty() && names[1].empty())) return;
   const std::string other = names[names[0].empty() ? 1 : 0][0];
@@ -142,7 +142,7 @@ void resolve_labels(Dataset& dataset, const std::string& positive) {
   std::map<std::string, int> classes;
   if (!groups.empty())
     classes = positive.empty() ? known_classes(dataset, groups) : chosen_classes(dataset, groups, positive);
-  name_classes(dataset, groups, classes);
+  name_classes(dataset, groups, classes, !positive.empty());
   std::erase_if(dataset.slides, [&](SlideRecord& slide) {
     const auto found = is_missing(slide.label_name) ? classes.end() : classes.find(key_of(slide.label_name));
     if (found != classes.end()) {
