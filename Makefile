@@ -86,15 +86,18 @@ gpu-report:
 	@build-gpu-kit/kit/run --minutes 30 --again --out build-gpu-kit/results speed; [ $$? -le 1 ]
 	@python3 scripts/gpu_report.py build-gpu-kit/results
 
-# Every kernel for every architecture, spills counted; needs nvcc. docs/kernel_resources.md is written from it: registers, shared memory, occupancy.
+# Every kernel for every architecture, spills counted; needs nvcc. Two pages are written from it: docs/kernel_resources.md (registers, shared memory,
+# occupancy) and, where cuobjdump is, docs/kernel_loops.md (instructions, products, widths of loads and stores of the inner loops).
 verify-nvcc: setup
-	@if PATH="$$PATH:/usr/local/cuda/bin" command -v nvcc >/dev/null; then $(MAKE) --no-print-directory kernel-table TABLE=; else echo "verify-nvcc: skipped, no nvcc"; fi
+	@if PATH="$$PATH:/usr/local/cuda/bin" command -v nvcc >/dev/null; then $(MAKE) --no-print-directory kernel-table TABLE= LOOPS=; else echo "verify-nvcc: skipped, no nvcc"; fi
 
 TABLE ?= --write docs/kernel_resources.md
+LOOPS ?= --write docs/kernel_loops.md
 kernel-table: setup
 	@[ -e build-nvcc/build.ninja ] || meson setup build-nvcc $(MESON_FLAGS) -Dcuda=enabled -Dgpu_architectures=75,80,86,90,100 >/dev/null
 	@ninja -C build-nvcc --quiet kernels/device/libkernels_cuda.a
 	@python3 scripts/nvcc_checked.py --table build-nvcc $(TABLE)
+	@python3 scripts/kernel_loops.py build-nvcc $(LOOPS)
 
 format:
 	@scripts/setup.sh lint

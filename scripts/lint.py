@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import lint_dialect
+import kernel_loops
 import nvcc_checked
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,7 +53,7 @@ def clang_tidy(build):
 
 def main():
     build = Path(sys.argv[1] if len(sys.argv) > 1 else "build")
-    if lint_dialect.self_test() != 0 or nvcc_checked.self_test() != 0:
+    if lint_dialect.self_test() != 0 or nvcc_checked.self_test() != 0 or kernel_loops.self_test() != 0:
         return 1
     problems = lint_dialect.problems() + forbidden_words()
     for problem in problems:
