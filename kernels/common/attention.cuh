@@ -47,6 +47,14 @@ __device__ inline void store_floats(float* to, const float (&value)[kVector]) {
     *to = value[0];
   }
 }
+template <int kVector>
+__device__ inline void store_shared_floats(Floats<kVector>& to, const float (&value)[kVector]) {
+  if constexpr (kVector == 4) {
+    simt::store_shared_vector(to.value, float4{value[0], value[1], value[2], value[3]});
+  } else {
+    to.value[0] = value[0];
+  }
+}
 
 /// Whether rows of `width` floats may be read four at a time from all of these pointers.
 template <typename... Pointers>
@@ -270,7 +278,7 @@ __global__ void pool_tile(const float* weights, const float* rows, float* parts,
   }
 #pragma unroll
   for (int j = 0; j < kClasses; ++j)
-    store_floats(warp_part[(simt::warp() * kClasses + j) * 32 + simt::lane()].value, sum[j]);
+    store_shared_floats(warp_part[(simt::warp() * kClasses + j) * 32 + simt::lane()], sum[j]);
   simt::sync_threads();
   for (int i = static_cast<int>(threadIdx.x); i < kClasses * kColumns; i += kAttentionThreads) {
     const int64_t c = class_begin + i / kColumns;

@@ -13,11 +13,13 @@ bool aligned_to_vectors(Pointers... pointers) {
   return ((reinterpret_cast<std::uintptr_t>(pointers) % sizeof(float4) == 0) && ...);
 }
 
-/// kCount neighbouring floats (1, 2 or 4), moved in one access.
-template <int kCount>
-struct alignas(kCount * sizeof(float)) FloatGroup {
-  float value[kCount];
+/// kCount neighbours, moved in one access where they have 16 bytes or fewer, else in several of 16.
+template <typename T, int kCount>
+struct alignas(kCount * sizeof(T)) Group {
+  T value[kCount];
 };
+template <int kCount>
+using FloatGroup = Group<float, kCount>;
 
 /// x[i … i+4), and `other` from x[n) on. `vectors`: x + i is a multiple of 16 bytes.
 __device__ inline float4 load_four(const float* x, int64_t i, int64_t n, bool vectors, float other = 0) {

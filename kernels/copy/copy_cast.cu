@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "kernels/common/device_array.cuh"
+#include "kernels/common/vectors.cuh"
 #include "kernels/copy/copy_cast.cuh"
 #include "kernels/device/kernel.h"
 
@@ -83,12 +84,6 @@ __device__ Target converted(Source value, bool& fits) {
 using Place = int64_t;  // of an element
 constexpr Place kNowhere = INT64_MAX;
 
-/// Moved in one access where kWidth elements have 16 bytes or fewer, else in two.
-template <typename T, int kWidth>
-struct alignas(sizeof(T) * kWidth) Group {
-  T value[kWidth];
-};
-
 /// first_bad: the smallest place of an element without a value in the target's type; not touched by types
 /// that cannot fail.
 template <typename Target, typename Source, int kWidth>
@@ -106,6 +101,7 @@ __global__ void cast_elements(const Source* source, Target* target, int64_t n, P
     }
     simt::store_vector(target + begin, out);
   } else {
+#pragma unroll 1  // fewer than kWidth
     for (int64_t i = begin; i < n; ++i) {
       bool fits = true;
       target[i] = converted<Target>(source[i], fits);

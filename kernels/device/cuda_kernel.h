@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 
 #include "kernels/device/launch.h"
@@ -199,7 +200,11 @@ __device__ inline float to_float(bfloat16 value) {
   return float_of(static_cast<uint32_t>(value.bits) << 16);
 }
 __device__ inline float to_tf32(float value) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  uint32_t rounded;
+  asm("cvt.rn.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(value));  // one instruction; cvt.rna is three
+  return float_of(rounded);
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
   uint32_t rounded;
   asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(value));
   return float_of(rounded);
@@ -218,8 +223,33 @@ template <typename Vector, typename T>
 __device__ inline Vector load_vector(const T* pointer) {
   return *reinterpret_cast<const Vector*>(pointer);
 }
+/// In so many words: of a struct of four floats nvcc makes four stores of 4 bytes.
 template <typename Vector, typename T>
 __device__ inline void store_vector(T* pointer, const Vector& value) {
+  constexpr int kWords = sizeof(Vector) / 4;
+  if constexpr (sizeof(Vector) % 16 == 0) {
+    uint32_t word[kWords];
+    memcpy(word, &value, sizeof(Vector));
+    const auto global = __cvta_generic_to_global(pointer);
+#pragma unroll
+    for (int i = 0; i < kWords; i += 4) {
+      asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(global + 4 * i), "r"(word[i]),
+                   "r"(word[i + 1]), "r"(word[i + 2]), "r"(word[i + 3])
+                   : "memory");
+    }
+  } else if constexpr (sizeof(Vector) == 8) {
+    uint32_t word[2];
+    memcpy(word, &value, sizeof(Vector));
+    asm volatile("st.global.v2.b32 [%0], {%1, %2};" ::"l"(__cvta_generic_to_global(pointer)), "r"(word[0]),
+                 "r"(word[1])
+                 : "memory");
+  } else {
+    static_assert(sizeof(Vector) <= 4);
+    *reinterpret_cast<Vector*>(pointer) = value;
+  }
+}
+template <typename Vector, typename T>
+__device__ inline void store_shared_vector(T* pointer, const Vector& value) {
   *reinterpret_cast<Vector*>(pointer) = value;
 }
 

@@ -12,8 +12,8 @@
 //   simt::FragmentA<Precision, Layout>  simt::FragmentB<Precision, Layout>  simt::Accumulator<Precision>
 //   simt::Layout::row_major  column_major             of the matrix in memory
 //   simt::fill(fragment, value)
-//   simt::load_fragment(a_or_b, pointer, leading_dimension)          from shared or global memory
-//   simt::load_accumulator(c, pointer, leading_dimension)            row major
+//   simt::load_fragment(a_or_b, pointer, leading_dimension)          from shared memory
+//   simt::load_accumulator(c, pointer, leading_dimension)            from any memory, row major
 //   simt::store_accumulator(pointer, c, leading_dimension)           row major; sync_warp before other lanes read it
 //   simt::round_fragment(a_or_b)                      Tf32: each element to_tf32
 //   simt::multiply_accumulate(c, a, b)                c += a·b, products exact, sums in float32
@@ -21,7 +21,8 @@
 //                                                     position. Fragments of one type hold the same positions.
 // clang-format on
 //
-// Pointers are aligned to 32 bytes, leading dimensions count elements and are multiples of 16 bytes.
+// Pointers are the same for all lanes and aligned to 16 bytes; leading dimensions count elements and are
+// multiples of 16 bytes.
 
 #include "kernels/device/kernel.h"
 

@@ -27,10 +27,13 @@
 //     simt::bits_of(float)  float_of(uint32_t)      the same 32 bits
 //     simt::multiply_rounded(a, b)  add_rounded     rounded by themselves: never fused into a multiply-add
 //     simt::bfloat16  to_bfloat16(float)  to_float(bfloat16)         round to nearest even; NaN stays NaN
-//     simt::to_tf32(float)                          10 bits of mantissa, nearest, ties away from zero (cvt.rna)
+//     simt::to_tf32(float)                          10 bits of mantissa, nearest; ties to even, but on sm_80 to sm_89,
+//                                                   whose instruction is another, away from zero
 //   Memory
 //     simt::ldg(pointer)                            load of memory that no thread writes during the launch
-//     simt::load_vector<float4>(pointer)  store_vector(pointer, vector)       pointer aligned to the vector's size
+//     simt::load_vector<float4>(pointer)            one access; pointer aligned to the vector's size
+//     simt::store_vector(pointer, vector)           the same, to global memory: vectors of 1, 2, 4, 8 or 16 n bytes
+//     simt::store_shared_vector(pointer, vector)    the same, to shared memory
 //   Asynchronous copies into shared memory (cp.async; plain copies below sm_80)
 //     simt::copy_async<16>(target, source, valid)   16, 8 or 4 bytes, both pointers aligned to it; zeros unless valid
 //     simt::commit_async()                          closes this thread's group of copies

@@ -225,7 +225,7 @@ __global__ void gate_gradients(GatedAttentionShape s, const float* gate_v, const
       store_floats(dgate_u + at, u);
     }
   }
-  store_floats(warp_part[threadIdx.x].value, dw);
+  store_shared_floats(warp_part[threadIdx.x], dw);
   simt::sync_threads();
   for (int i = static_cast<int>(threadIdx.x); i < 32 * kVector; i += kAttentionThreads) {
     const int64_t k = static_cast<int64_t>(blockIdx.y) * 32 * kVector + i;

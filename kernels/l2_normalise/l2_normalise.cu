@@ -151,6 +151,7 @@ __global__ void l2_forward_block(const float* x, float* y, float* norm, int64_t 
   }
   const float length = static_cast<float>(sqrt(block_sum<kBlockThreads>(mine)));
   const float divisor = length < eps ? eps : length;
+#pragma unroll 1  // 32 registers: eight blocks
   for (int64_t c = 4 * threadIdx.x; c < columns; c += 4 * kBlockThreads) {
     store_four(y + start, c, columns, vectors, quotient(load_four(x + start, c, columns, vectors), divisor));
   }

@@ -79,6 +79,7 @@ __global__ void segment_moments(const float* x, Moments* part, NormView v) {
   if (at.lane == 0) counts[at.row] = count;  // lane 0 always has channels
   simt::sync_threads();
   if (at.row == 0 && at.channel < v.c) {
+#pragma unroll Tile::kRowsUnrolled
     for (int r = 1; r < Tile::kRows; ++r) {
       if (counts[r] > 0) {
 #pragma unroll
@@ -88,8 +89,10 @@ __global__ void segment_moments(const float* x, Moments* part, NormView v) {
         count += counts[r];
       }
     }
+    Group<Moments, kWidth> neighbours;
 #pragma unroll
-    for (int w = 0; w < kWidth; ++w) part[at.segment * v.c + at.channel + w] = mine[w];
+    for (int w = 0; w < kWidth; ++w) neighbours.value[w] = mine[w];
+    simt::store_vector(part + at.segment * v.c + at.channel, neighbours);
   }
 }
 

@@ -75,8 +75,10 @@ __global__ void segment_sums(Pass in, Sums* part, NormView v) {  // part: (N · 
         mine[w] = {mine[w].g + other.g, mine[w].product + other.product};
       }
     }
+    Group<Sums, kWidth> neighbours;
 #pragma unroll
-    for (int w = 0; w < kWidth; ++w) part[at.segment * v.c + at.channel + w] = mine[w];
+    for (int w = 0; w < kWidth; ++w) neighbours.value[w] = mine[w];
+    simt::store_vector(part + at.segment * v.c + at.channel, neighbours);
   }
 }
 

@@ -24,6 +24,8 @@ struct NormTile {
   static constexpr int kWidth = kWidthOfThread;
   static constexpr int kLanes = kLanesOfRow;
   static constexpr int kRows = kNormThreads / kLanes;
+  static constexpr int kRowsUnrolled =
+      kRows == 4 ? 1 : kRows;  // else four rows take a fifth block's registers
   static constexpr int64_t kStrip = int64_t{kLanes} * kWidth;           // channels
   static constexpr int64_t kSegment = int64_t{kRun} * kRounds * kRows;  // pixels
 };

@@ -3,6 +3,7 @@
 
 #include "kernels/common/ordered_sum.cuh"
 #include "kernels/common/tables.h"
+#include "kernels/common/vectors.cuh"
 #include "kernels/device/kernel.h"
 #include "kernels/reduce/reduce.h"
 
@@ -159,12 +160,14 @@ __global__ void column_segments(const float* x, float* part, int64_t rows, int64
   for (int k = 0; k < kWidth; ++k) warps[threadIdx.x * kWidth + k] = total[k];
   simt::sync_threads();
   if (simt::warp() == 0 && c < columns) {
+    FloatGroup<kWidth> sum;
 #pragma unroll
     for (int k = 0; k < kWidth; ++k) {
       const float* lane = warps + simt::lane() * kWidth + k;
       constexpr int kStep = 32 * kWidth;
-      part[segment * columns + c + k] = (lane[0] + lane[kStep]) + (lane[2 * kStep] + lane[3 * kStep]);
+      sum.value[k] = (lane[0] + lane[kStep]) + (lane[2 * kStep] + lane[3 * kStep]);
     }
+    simt::store_vector(part + segment * columns + c, sum);
   }
 }
 static_assert(kColumnWarps == 4);

@@ -184,6 +184,11 @@ TEST(SimtFaultTest, TheSourceOfAnAsynchronousCopyIsWrittenBeforeItsWait) {
 
 // ---- Matrix fragments
 
+void copy_to_shared(float* copy, const float* source, int count) {
+  for (int i = static_cast<int>(threadIdx.x); i < count; i += 32) copy[i] = source[i];
+  simt::sync_warp(simt::kFullMask);
+}
+
 __global__ void load_and_store(const float* in, float* out, int in_offset, int leading_dimension) {
   simt::Accumulator<simt::Tf32> c;
   simt::load_accumulator(c, in + in_offset, leading_dimension);
@@ -199,11 +204,11 @@ TEST(SimtFaultTest, MisalignedFragment) {
                              leading_dimension);
     });
   };
-  expect_contains(run(4, 16), {"load_and_store", "dialect_fault_test.cc:", "multiple of 32 bytes"});
-  expect_contains(run(0, 16, 1), {"multiple of 32 bytes"});
+  expect_contains(run(2, 16), {"load_and_store", "dialect_fault_test.cc:", "multiple of 16 bytes"});
+  expect_contains(run(0, 16, 1), {"multiple of 16 bytes"});
   expect_contains(run(0, 18), {"leading dimension must be a multiple of 16 bytes"});
-  EXPECT_EQ(run(8, 20), "");
-  EXPECT_EQ(out.value[21], in.value[29]);
+  EXPECT_EQ(run(4, 20), "");
+  EXPECT_EQ(out.value[21], in.value[25]);
 }
 
 TEST(SimtFaultTest, FragmentsNeedAWholeWarp) {
@@ -217,13 +222,71 @@ TEST(SimtFaultTest, FragmentsNeedAWholeWarp) {
 }
 
 template <bool kRepaired>
+__global__ void load_from_global_memory(const float* in, float* out) {
+  SHARED(float, tile, 128);
+  copy_to_shared(tile, in, 128);
+  simt::FragmentA<simt::Tf32, Layout::row_major> a;
+  simt::load_fragment(a, kRepaired ? tile : in, 8);
+  for (int i = 0; i < a.size(); ++i) out[static_cast<int>(threadIdx.x) * a.size() + i] = a[i];
+}
+
+TEST(SimtFaultTest, AFragmentOutsideOfSharedMemory) {
+  const Memory in = counted();
+  Memory out{};
+  expect_contains(
+      error_of([&] { launch<load_from_global_memory<false>>(1, 32, 0, nullptr, in.value, out.value); }),
+      {"load_from_global_memory", "dialect_fault_test.cc:", "load_fragment reads shared memory"});
+  EXPECT_EQ(error_of([&] { launch<load_from_global_memory<true>>(1, 32, 0, nullptr, in.value, out.value); }),
+            "");
+}
+
+template <bool kRepaired>
+__global__ void load_a_row_each(const float* in, float* out) {
+  simt::Accumulator<simt::Tf32> c;
+  simt::load_accumulator(c, in + (kRepaired ? 0 : 16 * (threadIdx.x / 31)), 16);
+  simt::store_accumulator(out, c, 16);
+}
+
+TEST(SimtFaultTest, LanesThatNameDifferentMatrices) {
+  const Memory in = counted();
+  Memory out{};
+  expect_contains(error_of([&] { launch<load_a_row_each<false>>(1, 32, 0, nullptr, in.value, out.value); }),
+                  {"load_a_row_each", "dialect_fault_test.cc:", "name different matrices for one fragment"});
+  EXPECT_EQ(error_of([&] { launch<load_a_row_each<true>>(1, 32, 0, nullptr, in.value, out.value); }), "");
+}
+
+template <bool kIntoShared, bool kNamesShared>
+__global__ void store_four(float* out) {
+  SHARED(float, tile, 128);
+  float* target = (kIntoShared ? tile : out) + 4 * threadIdx.x;
+  const float4 value{1, 2, 3, 4};
+  if (kNamesShared) {
+    simt::store_shared_vector(target, value);
+  } else {
+    simt::store_vector(target, value);
+  }
+}
+
+TEST(SimtFaultTest, AVectorStoredInAnotherMemoryThanItsWordSays) {
+  Memory out{};
+  expect_contains(error_of([&] { launch<store_four<true, false>>(1, 32, 0, nullptr, out.value); }),
+                  {"store_four", "dialect_fault_test.cc:", "store_vector writes global memory"});
+  expect_contains(error_of([&] { launch<store_four<false, true>>(1, 32, 0, nullptr, out.value); }),
+                  {"store_four", "dialect_fault_test.cc:", "outside of the block's shared memory"});
+  EXPECT_EQ(error_of([&] { launch<store_four<true, true>>(1, 32, 0, nullptr, out.value); }), "");
+  EXPECT_EQ(error_of([&] { launch<store_four<false, false>>(1, 32, 0, nullptr, out.value); }), "");
+}
+
+template <bool kRepaired>
 __global__ void multiply_in_half_a_warp(const float* in, float* out) {
   simt::FragmentA<simt::Tf32, Layout::row_major> a;
   simt::FragmentB<simt::Tf32, Layout::row_major> b;
   simt::Accumulator<simt::Tf32> c;
   simt::fill(c, 0.0F);
-  simt::load_fragment(a, in, 8);
-  simt::load_fragment(b, in, 16);
+  SHARED(float, tile, 128);
+  copy_to_shared(tile, in, 128);
+  simt::load_fragment(a, tile, 8);
+  simt::load_fragment(b, tile, 16);
   if (kRepaired || threadIdx.x < 16) simt::multiply_accumulate(c, a, b);
   simt::store_accumulator(out, c, 16);
 }
@@ -244,8 +307,10 @@ __global__ void multiply_unrounded(const float* in, float* out) {
   simt::FragmentB<simt::Tf32, Layout::row_major> b;
   simt::Accumulator<simt::Tf32> c;
   simt::fill(c, 0.0F);
-  simt::load_fragment(a, in, 8);
-  simt::load_fragment(b, in, 16);
+  SHARED(float, tile, 128);
+  copy_to_shared(tile, in, 128);
+  simt::load_fragment(a, tile, 8);
+  simt::load_fragment(b, tile, 16);
   for (int i = 0; i < b.size(); ++i) b[i] /= 3;
   if (kRepaired) simt::round_fragment(b);
   simt::multiply_accumulate(c, a, b);
@@ -267,8 +332,10 @@ __global__ void accumulate_on_nothing(const float* in, float* out) {
   simt::FragmentB<simt::Tf32, Layout::row_major> b;
   simt::Accumulator<simt::Tf32> c;
   if (kRepaired) simt::fill(c, 0.0F);
-  simt::load_fragment(a, in, 8);
-  simt::load_fragment(b, in, 16);
+  SHARED(float, tile, 128);
+  copy_to_shared(tile, in, 128);
+  simt::load_fragment(a, tile, 8);
+  simt::load_fragment(b, tile, 16);
   simt::multiply_accumulate(c, a, b);
   simt::store_accumulator(out, c, 16);
 }

@@ -113,10 +113,23 @@ void assign(simt::bfloat16& target, float value) {
   target = simt::to_bfloat16(value);
 }
 
+/// copy = source, `count` elements; for all lanes of the warp.
+template <typename T>
+void copy_to_shared(T* copy, const T* source, int count) {
+  for (int i = static_cast<int>(threadIdx.x); i < count; i += 32) copy[i] = source[i];
+  simt::sync_warp(simt::kFullMask);
+}
+
+constexpr int kStride = 48;  // of all matrices in memory, wider than they are
+
 // Two tiles beside each other: c (16,16) += a (16, 2·kDepth) · b (2·kDepth, 16), then c = 2c + 1.
 template <typename P, Layout kLayoutA, Layout kLayoutB>
-__global__ void tile_product(const typename P::Element* a, int lda, const typename P::Element* b, int ldb,
-                             float* c, int ldc) {
+__global__ void tile_product(const typename P::Element* global_a, int lda,
+                             const typename P::Element* global_b, int ldb, float* c, int ldc) {
+  SHARED(typename P::Element, a, kStride * 2 * P::kDepth);
+  SHARED(typename P::Element, b, kStride * 2 * P::kDepth);
+  copy_to_shared(a, global_a, kStride * 2 * P::kDepth);
+  copy_to_shared(b, global_b, kStride * 2 * P::kDepth);
   DYN_SHARED(float, sum);  // (16, 20)
   simt::FragmentA<P, kLayoutA> fragment_a;
   simt::FragmentB<P, kLayoutB> fragment_b;
@@ -142,7 +155,6 @@ template <typename P, Layout kLayoutA, Layout kLayoutB>
 void expect_product() {
   using Element = typename P::Element;
   constexpr int kDepth = 2 * P::kDepth;
-  constexpr int kStride = 48;  // of all three in memory, wider than the matrices
   alignas(32) Element a[kStride * kDepth]{};
   alignas(32) Element b[kStride * kDepth]{};
   alignas(32) float c[kStride * 16]{};
@@ -191,8 +203,13 @@ TEST_P(DialectTest, FragmentsMultiplyInEveryLayout) {
 }
 
 // The split of 3×TF32: a = big + small to 21 bits or more; small·small is left out.
-__global__ void split_product(const float* a, const float* b, float* c) {  // a: (16,8), b: (8,16), c: (16,16)
+__global__ void split_product(const float* global_a, const float* global_b, float* c) {
+  // a: (16,8), b: (8,16), c: (16,16)
   using simt::Tf32;
+  SHARED(float, a, 16 * 8);
+  SHARED(float, b, 8 * 16);
+  copy_to_shared(a, global_a, 16 * 8);
+  copy_to_shared(b, global_b, 8 * 16);
   simt::FragmentA<Tf32, Layout::row_major> a_big, a_small;
   simt::FragmentB<Tf32, Layout::row_major> b_big, b_small;
   simt::load_fragment(a_big, a, 8);
@@ -332,8 +349,9 @@ TEST_P(DialectTest, BallotAndPopcountRankTheLanes) {
 TEST(DialectRoundingTest, Tf32IsNearestWithTiesAwayFromZero) {
   const float ulp = 0x1p-10F;  // of TF32 in [1, 2)
   EXPECT_EQ(simt::to_tf32(1 + 0.25F * ulp), 1);
-  EXPECT_EQ(simt::to_tf32(1 + 0.5F * ulp), 1 + ulp);  // to even would give 1
-  EXPECT_EQ(simt::to_tf32(-1 - 0.5F * ulp), -1 - ulp);
+  EXPECT_EQ(simt::to_tf32(1 + 0.5F * ulp), 1);  // a tie; away from zero would give 1 + ulp
+  EXPECT_EQ(simt::to_tf32(-1 - 0.5F * ulp), -1);
+  EXPECT_EQ(simt::to_tf32(1 + 0.5F * ulp + 0x1p-23F), 1 + ulp);
   EXPECT_EQ(simt::to_tf32(1 + 1.5F * ulp), 1 + 2 * ulp);
   EXPECT_EQ(simt::to_tf32(2 - 0x1p-23F), 2);
   EXPECT_EQ(simt::to_tf32(0x1.fffffep127F), INFINITY);

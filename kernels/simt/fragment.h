@@ -67,37 +67,35 @@ void fill(Fragment<kRole, E, kRows, kColumns>& fragment, E value) {
   for (int i = 0; i < fragment.size(); ++i) fragment[i] = value;
 }
 
+/// All lanes come here with the same matrix in memory; it orders no memory.
 template <typename E>
-void require_fragment_address(const E* pointer, int leading_dimension, SourceLine where) {
-  if (reinterpret_cast<std::uintptr_t>(pointer) % 32 != 0)
-    simt_machine::fault(where, "a matrix fragment's address must be a multiple of 32 bytes");
+void meet_at_matrix(const E* pointer, int leading_dimension, SourceLine where) {
+  if (reinterpret_cast<std::uintptr_t>(pointer) % 16 != 0)
+    simt_machine::fault(where, "a matrix fragment's address must be a multiple of 16 bytes");
   if (static_cast<std::size_t>(leading_dimension) * sizeof(E) % 16 != 0)
     simt_machine::fault(where, "a matrix fragment's leading dimension must be a multiple of 16 bytes");
-}
-
-/// All lanes come here; it orders no memory.
-inline void meet_warp(SourceLine where) {
-  simt_machine::warp_operation(WarpOperation::fragment, kFullMask, 0, 0, where);
+  simt_machine::meet_at_matrix({pointer, leading_dimension, where});
 }
 
 template <typename F>
 MT_OWN_FRAME void load_fragment(F& fragment, const typename F::Element* source, int leading_dimension,
                                 const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
-  require_fragment_address(source, leading_dimension, {file, line});
-  meet_warp({file, line});
+  if (!simt_machine::in_shared_memory(source, 1))
+    simt_machine::fault({file, line}, "load_fragment reads shared memory; its matrix lies elsewhere");
+  meet_at_matrix(source, leading_dimension, {file, line});
   F::for_elements(F::kLayout, leading_dimension,
                   [&](int i, int64_t offset) { fragment[i] = source[offset]; });
 }
 template <typename P>
 MT_OWN_FRAME void load_accumulator(Accumulator<P>& c, const float* source, int leading_dimension,
                                    const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
-  load_fragment(c, source, leading_dimension, file, line);
+  meet_at_matrix(source, leading_dimension, {file, line});
+  c.for_elements(c.kLayout, leading_dimension, [&](int i, int64_t offset) { c[i] = source[offset]; });
 }
 template <typename P>
 MT_OWN_FRAME void store_accumulator(float* target, const Accumulator<P>& c, int leading_dimension,
                                     const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
-  require_fragment_address(target, leading_dimension, {file, line});
-  meet_warp({file, line});
+  meet_at_matrix(target, leading_dimension, {file, line});
   c.for_elements(c.kLayout, leading_dimension, [&](int i, int64_t offset) { target[offset] = c[i]; });
 }
 

@@ -46,7 +46,20 @@ void multiply(void* const* lanes) {
                [&](int lane, int i, int at) { share(lane).c[i] = product[at]; });
 }
 
+void require_same_matrix(void* const* lanes) {
+  const auto& first = *static_cast<const MatrixInMemory*>(lanes[0]);
+  for (int lane = 1; lane < kLanes; ++lane) {
+    const auto& other = *static_cast<const MatrixInMemory*>(lanes[lane]);
+    if (other.pointer != first.pointer || other.leading_dimension != first.leading_dimension)
+      fault(first.where, "the lanes of a warp name different matrices for one fragment");
+  }
+}
+
 }  // namespace
+
+void meet_at_matrix(const MatrixInMemory& mine) {
+  warp_collective(const_cast<MatrixInMemory*>(&mine), require_same_matrix, mine.where);
+}
 
 FragmentPermutation fragment_permutation(FragmentRole role) {
   const Schedule now = schedule();

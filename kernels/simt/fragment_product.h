@@ -21,6 +21,15 @@ struct FragmentPermutation {
 /// Another one for each role and schedule.
 FragmentPermutation fragment_permutation(FragmentRole role);
 
+/// A matrix in memory, as one lane names it.
+struct MatrixInMemory {
+  const void* pointer;
+  int leading_dimension;
+  SourceLine where;
+};
+/// Returns when all 32 lanes have come here, with the same matrix.
+void meet_at_matrix(const MatrixInMemory& mine);
+
 /// One lane's shares of c (16,16), a (16,depth), b (depth,16).
 struct FragmentShares {
   float* c;

@@ -244,7 +244,7 @@ inline float to_float(bfloat16 value) {
 inline float to_tf32(float value) {
   const uint32_t bits = bits_of(value);
   if ((bits & 0x7f800000U) == 0x7f800000U) return value;  // infinities and NaN
-  return float_of((bits + 0x1000U) & ~0x1fffU);
+  return float_of((bits + 0xfffU + (bits >> 13 & 1)) & ~0x1fffU);
 }
 
 template <typename T>
@@ -272,6 +272,18 @@ template <typename Vector, typename T>
 MT_OWN_FRAME void store_vector(T* pointer, const Vector& value, const char* file = __builtin_FILE(),
                                int line = __builtin_LINE()) {
   require_aligned(pointer, sizeof(Vector), file, line);
+  if (simt_machine::in_shared_memory(pointer, 1))
+    simt_machine::fault({file, line},
+                        "store_vector writes global memory; here is shared memory: store_shared_vector");
+  simt_machine::observe_write(pointer, sizeof(Vector));
+  std::memcpy(pointer, &value, sizeof(Vector));
+}
+template <typename Vector, typename T>
+MT_OWN_FRAME void store_shared_vector(T* pointer, const Vector& value, const char* file = __builtin_FILE(),
+                                      int line = __builtin_LINE()) {
+  require_aligned(pointer, sizeof(Vector), file, line);
+  if (!simt_machine::in_shared_memory(pointer, 1))
+    simt_machine::fault({file, line}, "store_shared_vector writes outside of the block's shared memory");
   simt_machine::observe_write(pointer, sizeof(Vector));
   std::memcpy(pointer, &value, sizeof(Vector));
 }

@@ -126,6 +126,7 @@ class Machine {
   using Perform = void (*)(void* const*);
   uint64_t warp_operation(WarpOperation operation, unsigned mask, uint64_t value, unsigned source,
                           SourceLine where, Perform perform = nullptr);
+  bool in_shared_memory(const void* pointer, std::size_t bytes) const;
   void copy_async(void* target, const void* source, std::size_t bytes, bool valid, unsigned char poison,
                   SourceLine where);
   void commit_async() { async_[current_].commit(); }
@@ -459,16 +460,17 @@ void* Machine::dynamic_shared(unsigned char poison) {
   return dynamic_.memory.get();
 }
 
+bool Machine::in_shared_memory(const void* pointer, std::size_t bytes) const {
+  return dynamic_.holds(pointer, bytes) ||
+         std::any_of(shared_.begin(), shared_.end(),
+                     [&](const auto& array) { return array.holds(pointer, bytes); });
+}
+
 void Machine::copy_async(void* target, const void* source, std::size_t bytes, bool valid,
                          unsigned char poison, SourceLine where) {
-  const auto in_shared = [&](const void* pointer, std::size_t n) {
-    return dynamic_.holds(pointer, n) || std::any_of(shared_.begin(), shared_.end(), [&](const auto& array) {
-             return array.holds(pointer, n);
-           });
-  };
-  if (!in_shared(target, bytes))
+  if (!in_shared_memory(target, bytes))
     fault(where, "an asynchronous copy writes outside of the block's shared memory");
-  if (in_shared(source, 1))
+  if (in_shared_memory(source, 1))
     fault(where, "an asynchronous copy reads shared memory; its source is global memory");
   async_[current_].issue(target, source, bytes, valid, poison, where);
 }
@@ -571,6 +573,9 @@ uint64_t warp_operation(WarpOperation operation, unsigned mask, uint64_t value, 
 void warp_collective(void* argument, void (*perform)(void* const* arguments), SourceLine where) {
   machine().warp_operation(WarpOperation::fragment, ~0U, reinterpret_cast<uint64_t>(argument), 0, where,
                            perform);
+}
+bool in_shared_memory(const void* pointer, std::size_t bytes) {
+  return machine().in_shared_memory(pointer, bytes);
 }
 void copy_async(void* target, const void* source, std::size_t bytes, bool valid, unsigned char poison,
                 SourceLine where) {

@@ -85,6 +85,9 @@ void yield();
 void* static_shared(const void* tag, std::size_t bytes, unsigned char poison, SourceLine where);
 void* dynamic_shared(unsigned char poison);
 
+/// Whether these bytes lie in the block's shared memory.
+bool in_shared_memory(const void* pointer, std::size_t bytes);
+
 /// cp.async: see async_queue.h.
 void copy_async(void* target, const void* source, std::size_t bytes, bool valid, unsigned char poison,
                 SourceLine where);

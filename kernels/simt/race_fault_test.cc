@@ -156,7 +156,7 @@ constexpr int kVectors = __LINE__;
 template <bool kRepaired>
 __global__ void exchange_vectors(float* out) {  // out: (64, 4)
   SHARED(float4, tile, 64);
-  simt::store_vector(tile + threadIdx.x, float4{1, 2, 3, 4});
+  simt::store_shared_vector(tile + threadIdx.x, float4{1, 2, 3, 4});
   if (kRepaired) simt::sync_threads();
   const float4 four = simt::load_vector<float4>(tile + 63 - threadIdx.x);
   out[threadIdx.x] = four.x + four.w;

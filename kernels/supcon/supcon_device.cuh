@@ -77,7 +77,7 @@ __device__ inline bool is_positive(const SupConRules& rules, const SupConRow& i,
 
 // ---- The online log-sum-exp of an anchor, and its positives
 
-struct SupConState {
+struct alignas(16) SupConState {
   float largest = -INFINITY;
   float sum = 0;  // of exp(s − largest)
   float positive_sum = 0;
