@@ -181,28 +181,29 @@ void backward_weights_one_by_one(const float* x, const float* dy, float* dw, con
   launch_naive<backward_weights_naive>(x, dy, dw, d.k * d.r * d.s * d.c, d, stream);
 }
 
-// ---- 2. The front door
-// Three tf32 products are as exact as one in float, and several times as fast.
+// ---- 2. The front door: kernels/gemm/product_choice.h
 
-const Conv2d<float>& fast() {
-  return kDevice == Device::cuda && has_tensor_cores() ? kConv2dTf32x3 : kConv2dFp32;
+/// The version for sums of `terms` products.
+const Conv2d<float>& fast(int64_t terms) {
+  const Conv2d<float>* const versions[] = {&kConv2dFp32, &kConv2dTf32, &kConv2dTf32x3, &kConv2dBf16};
+  return *versions[static_cast<int>(version_for(terms))];
 }
 void forward(const float* x, const float* weight, float* y, const Conv2dShape& d, Stream stream) {
-  fast().forward(x, weight, y, d, stream);
+  fast(d.r * d.s * d.c).forward(x, weight, y, d, stream);
 }
 void forward_fused(const float* x, const float* weight, float* y, const Conv2dShape& d,
                    const Conv2dEpilogue<float>& epilogue, Stream stream) {
-  fast().forward_fused(x, weight, y, d, epilogue, stream);
+  fast(d.r * d.s * d.c).forward_fused(x, weight, y, d, epilogue, stream);
 }
 void forward_pixels(const uint8_t* pixels, const ImageScaling& scaling, const float* weight, float* y,
                     const Conv2dShape& d, const Conv2dEpilogue<float>& epilogue, Stream stream) {
-  fast().forward_pixels(pixels, scaling, weight, y, d, epilogue, stream);
+  fast(d.r * d.s * d.c).forward_pixels(pixels, scaling, weight, y, d, epilogue, stream);
 }
 void backward_data(const float* dy, const float* weight, float* dx, const Conv2dShape& d, Stream stream) {
-  fast().backward_data(dy, weight, dx, d, stream);
+  fast(d.r * d.s * d.k).backward_data(dy, weight, dx, d, stream);
 }
 void backward_weights(const float* x, const float* dy, float* dw, const Conv2dShape& d, Stream stream) {
-  fast().backward_weights(x, dy, dw, d, stream);
+  fast(kConv2dShardImages * d.out_h() * d.out_w()).backward_weights(x, dy, dw, d, stream);
 }
 
 constexpr Conv2d<float> kFrontDoor{forward, backward_data, backward_weights, forward_fused, forward_pixels};

@@ -211,7 +211,7 @@ void backward_weights_in_vectors(const float* x, const float* dy, float* dw, con
       std::min({shards, kMostShardsPerLaunch, at_least_one(kMostSplitBytes / shard_bytes)});
   const DeviceArray<float> partial(together * chunks * size);
   ShardsProblem<kVector> problem{
-      {dy, d.k, as_int(d.k), as_int(d.n * d.out_h() * d.out_w())},
+      {dy, as_int(d.k), as_int(d.k), as_int(d.n * d.out_h() * d.out_w())},
       patches_of<false, kVector>(x, d.n, d.h, d.w, d.c, d.out_h(), d.out_w(), d.r, d.s, d.stride, d.padding,
                                  d.padding),
       {partial.data(), taps, as_int(d.k), as_int(taps), is_vectorised(partial.data(), taps, taps)},

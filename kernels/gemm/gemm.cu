@@ -38,15 +38,14 @@ void naive(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, 
                          k, a, lda, b, ldb, result);
 }
 
-// ---- 2. The front door
-// Three tf32 products are as exact as one in float, and several times as fast.
+// ---- 2. The front door: product_choice.h
 
 void multiply(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a,
               int64_t lda, const float* b, int64_t ldb, float beta, float* c, int64_t ldc,
               const GemmEpilogue<float>& epilogue, Stream stream) {
-  const bool tensor_cores = kDevice == Device::cuda && has_tensor_cores();
-  (tensor_cores ? multiply_tf32x3 : multiply_fp32)(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta, c,
-                                                   ldc, epilogue, stream);
+  constexpr GemmFunction* kVersions[] = {multiply_fp32, multiply_tf32, multiply_tf32x3, multiply_bf16};
+  kVersions[static_cast<int>(version_for(k))](transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta, c, ldc,
+                                              epilogue, stream);
 }
 
 constexpr Gemm<float> kFrontDoor{multiply};

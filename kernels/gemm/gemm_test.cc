@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/gemm/product_choice.h"
 #include "tensor/parallel.h"
 #include "tests/harness/product_test.h"
 
@@ -244,6 +245,37 @@ TEST_P(GemmTest, NanStaysInItsRowAndPassesRelu) {
   o.a[static_cast<std::size_t>(7 * o.lda + 3)] = NAN;
   const auto out = product(c, o);
   for (std::size_t i = 0; i < out.size(); ++i) EXPECT_EQ(std::isnan(out[i]), i / 40 == 7) << i;
+}
+
+TEST(ProductChoiceTest, FollowsTheTable) {
+  EXPECT_EQ(predicted_version(90, 17), ProductVersion::tf32x3);
+  EXPECT_EQ(predicted_version(90, 16), ProductVersion::fp32);
+  for (const int without_fast_tf32 : {75, 86, 89, 120})
+    EXPECT_EQ(predicted_version(without_fast_tf32, 4096), ProductVersion::fp32) << without_fast_tf32;
+  for (const int architecture : {75, 80, 86, 90, 100}) {
+    for (const int64_t terms : {0, 1, 16, 17, 147, 4608, 1 << 20}) {
+      const ProductVersion version = predicted_version(architecture, terms);
+      EXPECT_TRUE(version == ProductVersion::fp32 || version == ProductVersion::tf32x3)
+          << "a shape must not cost accuracy: sm_" << architecture << ", " << terms << " terms";
+    }
+  }
+}
+
+TEST(ProductChoiceTest, TheEnvironmentOverridesAndRefusesOtherWords) {
+  for (std::size_t i = 0; i < kProductVersionNames.size(); ++i) {
+    setenv("MICROTOME_PRODUCTS", std::string(kProductVersionNames[i]).c_str(), 1);
+    EXPECT_EQ(chosen_version(90, 1), static_cast<ProductVersion>(i));
+  }
+  setenv("MICROTOME_PRODUCTS", "fp16", 1);
+  try {
+    chosen_version(90, 1);
+    ADD_FAILURE() << "fp16 was taken";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("MICROTOME_PRODUCTS is 'fp16'"), std::string::npos);
+  }
+  setenv("MICROTOME_PRODUCTS", "", 1);
+  EXPECT_EQ(chosen_version(90, 100), predicted_version(90, 100));
+  unsetenv("MICROTOME_PRODUCTS");
 }
 
 TEST_P(GemmTest, SameBitsForAnyNumberOfThreads) {

@@ -7,6 +7,7 @@
 #include "kernels/device/device.h"
 #include "kernels/device/kernel.h"
 #include "kernels/gemm/gemm.h"
+#include "kernels/gemm/product_choice.h"
 
 namespace mt::MT_BACKEND {
 
@@ -20,6 +21,13 @@ GemmFunction multiply_bf16;    // gemm_bf16.cu
 /// Tensor cores for these precisions are there from sm_80 on; the SIMT machine computes as they do.
 inline bool has_tensor_cores() {
   return kDevice == Device::simt || device_runtime(kDevice).architecture() >= 80;
+}
+
+/// What a front door takes for sums of `terms` products. (The SIMT machine has tensor cores too, but computes
+/// faster without.)
+inline ProductVersion version_for(int64_t terms) {
+  return kDevice == Device::cuda ? chosen_version(device_runtime(kDevice).architecture(), terms)
+                                 : ProductVersion::fp32;
 }
 
 inline void require_tensor_cores(const char* operation, const char* version) {

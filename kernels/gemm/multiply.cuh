@@ -9,8 +9,8 @@ namespace mt::MT_BACKEND {
 template <typename Engines, int kVector, bool kTransposeA, bool kTransposeB>
 void multiply_as(const float* a, int64_t lda, const float* b, int64_t ldb, const MatrixResult& result,
                  int terms, Stream stream) {
-  const MatrixOperand<!kTransposeA, kVector> rows{a, lda, result.rows, terms};
-  const MatrixOperand<kTransposeB, kVector> columns{b, ldb, result.columns, terms};
+  const MatrixOperand<!kTransposeA, kVector> rows{a, checked_size(lda, "gemm"), result.rows, terms};
+  const MatrixOperand<kTransposeB, kVector> columns{b, checked_size(ldb, "gemm"), result.columns, terms};
   // Sums over the rows of A are gradients of weights, long and few. Others stay whole: a row of C has the
   // same bits however many rows there are.
   launch_product<typename Engines::template For<kVector>>(rows, columns, result, terms, kTransposeA, stream);

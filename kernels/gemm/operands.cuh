@@ -36,7 +36,7 @@ struct MatrixOperand {
   static constexpr bool kAlongTerms = kAlong;
   static constexpr int kVector = kWidth;
   const float* data;
-  int64_t stride;
+  int stride;
   int rows;
   int terms;
 
@@ -44,7 +44,7 @@ struct MatrixOperand {
   __device__ int term(int t) const { return t; }
   __device__ Source at(int row, int term) const {
     const bool valid = row < rows && term < terms;
-    const int64_t offset = kAlong ? row * stride + term : term * stride + row;
+    const int64_t offset = kAlong ? int64_t{row} * stride + term : int64_t{term} * stride + row;
     return {data + (valid ? offset : 0), valid};
   }
 };

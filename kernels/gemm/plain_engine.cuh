@@ -8,6 +8,7 @@ namespace mt::MT_BACKEND {
 
 struct PlainEngine {
   static constexpr int kThreads = 128;
+  static constexpr int kLeastBlocks = 3;
   static constexpr int kRows = 128;
   static constexpr int kColumns = 64;
   static constexpr int kTerms = 16;

@@ -91,7 +91,8 @@ void launch_product(const A& a, const B& b, const MatrixResult& result, int term
 
 /// Sizes of tiles and grids are ints.
 inline int checked_size(int64_t size, const char* what) {
-  if (size > INT_MAX - 65536) fail_kernel(std::string(what) + ": more than 2^31 rows, columns or terms");
+  if (size > INT_MAX - 65536)
+    fail_kernel(std::string(what) + ": more than 2^31 rows, columns or terms, or as long lines");
   return static_cast<int>(size);
 }
 

@@ -2,6 +2,7 @@
 // Products of tiles on tensor cores, sm_80 and later. Four warps compute 128 × 64 sums, 64 × 32 each, as 4 ×
 // 2 fragments of 16 × 16.
 
+#include "kernels/common/split_fragment.cuh"
 #include "kernels/device/fragment.h"
 #include "kernels/gemm/tile.cuh"
 
@@ -19,9 +20,9 @@ struct TensorTiles {
   static constexpr int kWarpRows = 64;
   static constexpr int kWarpColumns = 32;
   static constexpr int kPartRows = kWarpRows;
-  static constexpr int kDown = kWarpRows / 16;       // fragments
-  static constexpr int kAcross = kWarpColumns / 16;  // fragments
-  static constexpr int kWriteLeading = kWarpColumns + 4;
+  static constexpr int kDown = kWarpRows / 16;            // fragments
+  static constexpr int kAcross = kWarpColumns / 16;       // fragments
+  static constexpr int kWriteLeading = kWarpColumns + 8;  // four rows' pairs meet 32 different banks
   static constexpr int kWriteBytes =
       kRows / kWarpRows * (kColumns / kWarpColumns) * kWarpRows * kWriteLeading * 4;
 
@@ -79,6 +80,7 @@ struct TensorTiles {
 
 /// Tiles of floats, copied by the hardware two steps ahead.
 struct Tf32Tiles : TensorTiles<simt::Tf32, 16> {
+  static constexpr int kLeastBlocks = 3;
   static constexpr int kStages = 3;
   static constexpr bool kAsync = true;
   static __device__ float element(float value) { return value; }
@@ -110,43 +112,22 @@ struct Tf32Engine : Tf32Tiles {
   }
 };
 
-/// Inputs as the sum of two tf32 numbers, big + small, which misses at most 2^-23 of them; of the four
-/// products small · small is left out. Sums start with the smallest.
+/// Inputs as the sum of two tf32 numbers: as exact as float.
 struct Tf32x3Engine : Tf32Tiles {
-  /// fragment = big, and the rest of it in `small`.
-  template <typename Fragment>
-  static __device__ void split(Fragment& fragment, Fragment& small) {
-#pragma unroll
-    for (int i = 0; i < fragment.size(); ++i) {
-      const float value = fragment[i];
-      fragment[i] = simt::to_tf32(value);
-      small[i] = simt::to_tf32(value - fragment[i]);
-    }
-  }
-
   template <typename TileA, typename TileB>
   static __device__ void accumulate(Sums& sums, const float* tile_a, const float* tile_b) {
 #pragma unroll
     for (int term = 0; term < kTerms; term += simt::Tf32::kDepth) {
-      FragmentOfB<TileB> b[kAcross];  // (8, 16) each
-      FragmentOfB<TileB> small_b[kAcross];
+      SplitFragment<FragmentOfB<TileB>> b[kAcross];  // (8, 16) each
 #pragma unroll
-      for (int j = 0; j < kAcross; ++j) {
-        simt::load_fragment(b[j], tile_b + TileB::at(warp_column() + j * 16, term), TileB::kLeading);
-        split(b[j], small_b[j]);
-      }
+      for (int j = 0; j < kAcross; ++j)
+        b[j].load(tile_b + TileB::at(warp_column() + j * 16, term), TileB::kLeading);
 #pragma unroll
       for (int i = 0; i < kDown; ++i) {
-        FragmentOfA<TileA> a;  // (16, 8)
-        FragmentOfA<TileA> small_a;
-        simt::load_fragment(a, tile_a + TileA::at(warp_row() + i * 16, term), TileA::kLeading);
-        split(a, small_a);
+        SplitFragment<FragmentOfA<TileA>> a;  // (16, 8)
+        a.load(tile_a + TileA::at(warp_row() + i * 16, term), TileA::kLeading);
 #pragma unroll
-        for (int j = 0; j < kAcross; ++j) {
-          simt::multiply_accumulate(sums.part[i][j], small_a, b[j]);
-          simt::multiply_accumulate(sums.part[i][j], a, small_b[j]);
-          simt::multiply_accumulate(sums.part[i][j], a, b[j]);
-        }
+        for (int j = 0; j < kAcross; ++j) add_split_product(sums.part[i][j], a, b[j]);
       }
     }
   }
@@ -158,6 +139,7 @@ template <int kVector>
 struct Bf16Engine : TensorTiles<simt::Bf16, kVector == 4 ? 32 : 16> {
   using Base = TensorTiles<simt::Bf16, kVector == 4 ? 32 : 16>;
   using typename Base::Sums;
+  static constexpr int kLeastBlocks = 2;
   static constexpr int kStages = 2;
   static constexpr bool kAsync = false;
   static __device__ simt::bfloat16 element(float value) { return simt::to_bfloat16(value); }

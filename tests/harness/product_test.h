@@ -32,6 +32,7 @@ class ProductTest : public KernelTest {
   /// + more_terms); `roundoffs` come on top.
   double relative_bound(int64_t terms, int64_t more_terms, double roundoffs = 0) const {
     std::string version = GetParam().version;
+    // What the front door may take (kernels/gemm/product_choice.h); fp32, the other, stays below its bound.
     if (version.empty() && device() == Device::cuda && gpu_has_tensor_cores()) version = "tf32x3";
     const auto gamma = [](double count) { return count * kRoundoff / (1 - count * kRoundoff); };
     const double k = static_cast<double>(terms);
