@@ -7,6 +7,7 @@
 #include "kernels/common/device_array.cuh"
 #include "kernels/common/tables.h"
 #include "kernels/common/warp.cuh"
+#include "kernels/gemm/gemm_versions.cuh"
 #include "kernels/supcon/supcon_device.cuh"
 
 namespace mt::MT_BACKEND {
@@ -176,19 +177,20 @@ void backward(const SupConBatch<float>& b, const float* lse, const int32_t* posi
   kGradient(b, terms.data(), dz, stream);
 }
 
-/// The SIMT machine has tensor cores too, but computes faster without.
-bool prefers_tensor_cores() {
-  return kDevice == Device::cuda && device_runtime(kDevice).architecture() >= 80;
+/// By kernels/gemm/product_choice.h; here are two versions only.
+bool prefers_tensor_cores(int64_t width) {
+  return version_for(width) != ProductVersion::fp32;
 }
 
 void statistics(const SupConBatch<float>& b, float* lse, float* positive_sum, int32_t* positive_count,
                 Stream stream) {
-  SupConStatistics& version = prefers_tensor_cores() ? supcon_statistics_tf32x3 : supcon_statistics_fp32;
+  SupConStatistics& version =
+      prefers_tensor_cores(b.width) ? supcon_statistics_tf32x3 : supcon_statistics_fp32;
   version(b, lse, positive_sum, positive_count, stream);
 }
 
 void gradient(const SupConBatch<float>& b, const SupConTerm* terms, float* dz, Stream stream) {
-  SupConGradient& version = prefers_tensor_cores() ? supcon_gradient_tf32x3 : supcon_gradient_fp32;
+  SupConGradient& version = prefers_tensor_cores(b.width) ? supcon_gradient_tf32x3 : supcon_gradient_fp32;
   version(b, terms, dz, stream);
 }
 

@@ -1,7 +1,7 @@
-// SupCon on tensor cores, sm_80 and later: each float is the sum of two TF32 numbers, and three of the four
-// products are added in float32. What is left out is below 2⁻²² of a product. The kernels: supcon_tiles.cuh.
+// SupCon on tensor cores, sm_80 and later: each float is the sum of two TF32 numbers (split_fragment.cuh).
+// The kernels: supcon_tiles.cuh.
 
-#include "kernels/device/fragment.h"
+#include "kernels/common/split_fragment.cuh"
 #include "kernels/supcon/supcon_tiles.cuh"
 
 namespace mt::MT_BACKEND {
@@ -11,33 +11,10 @@ using simt::Layout;
 using Sum = simt::Accumulator<simt::Tf32>;  // (16, 16)
 constexpr int kStep = simt::Tf32::kDepth;
 
-/// A fragment as large + small, both TF32.
-template <typename Fragment>
-struct Split {
-  __device__ void load(const float* source, int leading_dimension) {
-    simt::load_fragment(large, source, leading_dimension);
-#pragma unroll
-    for (int e = 0; e < large.size(); ++e) {
-      const float value = large[e];
-      large[e] = simt::to_tf32(value);
-      small[e] = simt::to_tf32(value - large[e]);
-    }
-  }
-  Fragment large;
-  Fragment small;
-};
 template <Layout kLayout>
-using SplitA = Split<simt::FragmentA<simt::Tf32, kLayout>>;
+using SplitA = SplitFragment<simt::FragmentA<simt::Tf32, kLayout>>;
 template <Layout kLayout>
-using SplitB = Split<simt::FragmentB<simt::Tf32, kLayout>>;
-
-/// sum += a · b, the small terms first
-template <typename A, typename B>
-__device__ void add_product(Sum& sum, const A& a, const B& b) {
-  simt::multiply_accumulate(sum, a.small, b.large);
-  simt::multiply_accumulate(sum, a.large, b.small);
-  simt::multiply_accumulate(sum, a.large, b.large);
-}
+using SplitB = SplitFragment<simt::FragmentB<simt::Tf32, kLayout>>;
 
 /// Eight warps: each owns 16 rows and 32 columns of a tile (kTile, kTile).
 struct WarpTile {
@@ -78,7 +55,7 @@ struct Tf32x3Product {
         for (int c = 0; c < 2; ++c) {
           SplitB<Layout::column_major> b;  // (8, 16): z of 16 columns, transposed
           b.load(of_columns + (own.column + 16 * c) * kDepthStride + k, kDepthStride);
-          add_product(sum[c], a, b);
+          add_split_product(sum[c], a, b);
         }
       }
     }
@@ -110,7 +87,7 @@ struct Tf32x3Product {
         for (int c = 0; c < 2; ++c) {
           SplitB<Layout::row_major> b;  // (8, 16)
           b.load(z + k * kTileStride + own.column + 16 * c, kTileStride);
-          add_product(sum[chunk][c], a, b);
+          add_split_product(sum[chunk][c], a, b);
         }
       }
     }

@@ -27,7 +27,9 @@ static_assert(kOperands >= kSquare);
 // A Product has kStages, buffers of operands: with two of them, one is filled by asynchronous copies while
 // the other is multiplied. And kChunksOfTwoBlocks: up to so many chunks of dz, a block's registers leave room
 // for a second block.
-constexpr int64_t kMostSplits = 4;  // of the columns: scratch memory stays in proportion to rows · width
+// Blocks of rows times splits of the columns, where there are columns enough: two for each of an H100's 132
+// multiprocessors. Scratch memory holds at most kWantedBlocks · kTile rows.
+constexpr int64_t kWantedBlocks = 264;
 
 struct SupConTask {
   explicit SupConTask(const SupConBatch<float>& b)
@@ -38,7 +40,7 @@ struct SupConTask {
         vectors(b.width % 4 == 0 && aligned_to_vectors(b.z)) {
     // Few rows alone would leave most of a GPU idle. The split depends on the batch, never on the shard.
     const int64_t tiles = blocks_for(b.rows, kTile);
-    const int64_t wanted = std::clamp<int64_t>(256 / tiles, 1, kMostSplits);
+    const int64_t wanted = std::clamp<int64_t>(kWantedBlocks / tiles, 1, tiles);
     tiles_per_split = blocks_for(tiles, wanted);
     splits = blocks_for(tiles, tiles_per_split);
   }
@@ -70,7 +72,7 @@ __device__ void load_tile(const SupConTask& task, int64_t first, int64_t d0, flo
     const int d = v % kVectors * 4;
     const int64_t width = row < task.rules.rows ? task.width : 0;
     const float4 four = load_four(task.z + row * task.width, d0 + d, width, task.vectors);
-    simt::store_vector(tile + v / kVectors * kStride + d, four);
+    simt::store_shared_vector(tile + v / kVectors * kStride + d, four);
   }
 }
 
@@ -197,7 +199,7 @@ __global__ void __launch_bounds__(kTileThreads, 2)
   for (int n = 0; n < 4; ++n) {
     const SupConState all = merged_over_columns(state[n]);
     if (at.x == 0 && i[n].row < end) {
-      parts[static_cast<int64_t>(blockIdx.y) * (end - begin) + i[n].row - begin] = all;
+      simt::store_vector(parts + static_cast<int64_t>(blockIdx.y) * (end - begin) + i[n].row - begin, all);
     }
   }
 }
