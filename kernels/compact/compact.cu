@@ -29,19 +29,20 @@ struct Passing {
 
 struct IndexWriter {
   int64_t* indices;
-  __device__ void write(int64_t place, int64_t row, float) const { indices[place] = row; }
+  __device__ void write(int64_t place, int64_t row) const { indices[place] = row; }
 };
 
 struct TripleWriter {
   const int32_t* slides;
   const int64_t* patches;
+  const float* scores;
   int32_t* kept_slides;
   int64_t* kept_patches;
   float* kept_scores;
-  __device__ void write(int64_t place, int64_t row, float score) const {
+  __device__ void write(int64_t place, int64_t row) const {
     kept_slides[place] = slides[row];
     kept_patches[place] = patches[row];
-    kept_scores[place] = score;
+    kept_scores[place] = scores[row];
   }
 };
 
@@ -71,7 +72,7 @@ __global__ void compact_naive(MaskedScores scores, Passing rule, Writer writer, 
   if (row < scores.n && passes(row)) {
     int64_t place = 0;
     for (int64_t i = 0; i < row; ++i) place += passes(i) ? 1 : 0;
-    writer.write(place, row, scores.values[row]);
+    writer.write(place, row);
     simt::atomic_add(total, Count{1});
   }
 }
@@ -88,7 +89,7 @@ int64_t keep_naive(const MaskedScores& scores, const Passing& rule, const Writer
   return static_cast<int64_t>(value_on_host(results.data(), stream));
 }
 
-// ---- 2. Fast: count per block, scan of the counts, write (kernels/common/partition.cuh)
+// ---- 2. Fast: mark and count per block, scan of the counts, write (kernels/common/partition.cuh)
 
 struct TotalAndNan {
   Count total;
@@ -98,15 +99,13 @@ struct TotalAndNan {
 template <typename Writer>
 int64_t keep_fast(const MaskedScores& scores, const Passing& rule, const Writer& writer, Stream stream) {
   if (scores.n == 0) return 0;
-  const PartitionPlan plan(scores.n);
+  const Partition<Passing::kClasses> partition(scores.n);
   const TotalAndNan start{0, kNoRow};
   const DeviceArray<TotalAndNan> results(&start, 1, stream);
-  const DeviceArray<Count> starts(plan.blocks);
-  partition_places(scores, rule, plan, starts.data(), &results.data()->total, &results.data()->first_nan,
-                   stream);
+  partition.find_places(scores, rule, &results.data()->total, &results.data()->first_nan, stream);
   const TotalAndNan found = value_on_host(results.data(), stream);  // an error leaves the output alone
   refuse_nan(found.first_nan);
-  if (found.total > 0) partition_rows(scores, rule, writer, plan, starts.data(), stream);
+  if (found.total > 0) partition.write(scores.n, writer, stream);
   return static_cast<int64_t>(found.total);
 }
 
@@ -143,7 +142,7 @@ int64_t triples(const int32_t* slides, const int64_t* patches, const float* scor
   const MaskedScores all(scores, mask, n);
   const Passing rule(kind, value);
   if (kept_slides != slides && kept_patches != patches && kept_scores != scores) {
-    return Way::keep(all, rule, TripleWriter{slides, patches, kept_slides, kept_patches, kept_scores},
+    return Way::keep(all, rule, TripleWriter{slides, patches, scores, kept_slides, kept_patches, kept_scores},
                      stream);
   }
   // Onto itself: a block could write where another has still to read.
@@ -151,7 +150,8 @@ int64_t triples(const int32_t* slides, const int64_t* patches, const float* scor
   const DeviceArray<int64_t> new_patches(n);
   const DeviceArray<float> new_scores(n);
   const int64_t count = Way::keep(
-      all, rule, TripleWriter{slides, patches, new_slides.data(), new_patches.data(), new_scores.data()},
+      all, rule,
+      TripleWriter{slides, patches, scores, new_slides.data(), new_patches.data(), new_scores.data()},
       stream);
   if (count == 0) return 0;
   copy_rows(kept_slides, new_slides.data(), count, stream);

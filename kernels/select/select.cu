@@ -185,13 +185,14 @@ struct FromKey {
 
 /// Descending keys and, where they are equal, ascending places: rows are unique and in order.
 struct ChosenWriter {
-  int64_t chosen;   // places beyond are not
-  int64_t* rows;    // (chosen)
-  uint64_t* order;  // (chosen)
-  __device__ void write(int64_t place, int64_t row, float score) const {
+  const float* scores;  // (n)
+  int64_t chosen;       // places beyond are not
+  int64_t* rows;        // (chosen)
+  uint64_t* order;      // (chosen)
+  __device__ void write(int64_t place, int64_t row) const {
     if (place < chosen) {
       rows[place] = row;
-      order[place] = static_cast<uint64_t>(~ordered_key(score)) << 32 | static_cast<uint64_t>(place);
+      order[place] = static_cast<uint64_t>(~ordered_key(scores[row])) << 32 | static_cast<uint64_t>(place);
     }
   }
 };
@@ -273,15 +274,14 @@ int64_t top_k(const float* scores, const uint8_t* mask, int64_t n, int64_t k, in
   if (chosen == 0) return 0;
   if (chosen >= int64_t{1} << 32) fail_kernel("select: a top-K of 2^32 scores or more");
 
-  const PartitionPlan plan(n);
+  const Partition<FromKey::kClasses> partition(n);
   const int64_t size = power_of_two_from(chosen);
-  const DeviceArray<Count> starts(FromKey::kClasses * plan.blocks);
   const DeviceArray<Count> total_and_nan(std::vector<Count>{0, kNoRow}, stream);
   const DeviceArray<int64_t> rows(chosen);
   const DeviceArray<uint64_t> order(size);
   const FromKey rule{found.key};
-  partition_places(all, rule, plan, starts.data(), total_and_nan.data(), total_and_nan.data() + 1, stream);
-  partition_rows(all, rule, ChosenWriter{chosen, rows.data(), order.data()}, plan, starts.data(), stream);
+  partition.find_places(all, rule, total_and_nan.data(), total_and_nan.data() + 1, stream);
+  partition.write(n, ChosenWriter{scores, chosen, rows.data(), order.data()}, stream);
   if (size > chosen) {
     launch<select_fill_order>(blocks_for(size - chosen, kSortThreads), kSortThreads, 0, stream, order.data(),
                               chosen, size);
