@@ -8,6 +8,7 @@
 #include <cstring>
 #include <pugixml.hpp>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 
 #include "tensor/check.h"
@@ -47,15 +48,25 @@ std::vector<Point> read_points(const pugi::xml_node& annotation, const std::stri
   return points;
 }
 
+/// The group that each group is part of.
+using Parents = std::unordered_map<std::string, std::string>;
+
+Parents parents_in(const pugi::xml_node& root) {
+  Parents parents;
+  for (const pugi::xml_node& group : root.child("AnnotationGroups").children("Group"))
+    parents.emplace(group.attribute("Name").value(), group.attribute("PartOfGroup").value());
+  return parents;
+}
+
 /// What the group is, or the group that it is part of.
-AnnotationRole role_in(const pugi::xml_node& root, std::string group,
+AnnotationRole role_in(const Parents& parents, std::string group,
                        const std::vector<std::string>& tumour_groups) {
   constexpr int kMostNested = 16;
   AnnotationRole role = role_of(group, tumour_groups);
   for (int depth = 0; depth < kMostNested && role == AnnotationRole::unknown; ++depth) {
-    const pugi::xml_node node =
-        root.child("AnnotationGroups").find_child_by_attribute("Group", "Name", group.c_str());
-    group = node.attribute("PartOfGroup").value();
+    const auto parent = parents.find(group);
+    if (parent == parents.end()) break;
+    group = parent->second;
     if (role_of(group, tumour_groups) == AnnotationRole::ungrouped) break;
     role = role_of(group, tumour_groups);
   }
@@ -110,6 +121,7 @@ Annotations read_asap(const std::filesystem::path& path, const std::vector<std::
         path.string());
   check(!root.empty() && !root.child("Annotations").empty(),
         "{}: no ASAP_Annotations/Annotations in it; annotations must be ASAP's XML", path.string());
+  const Parents parents = parents_in(root);
   std::vector<Polygon> polygons;
   std::vector<std::string> notes;
   for (const pugi::xml_node& node : root.child("Annotations").children("Annotation")) {
@@ -119,7 +131,7 @@ Annotations read_asap(const std::filesystem::path& path, const std::vector<std::
     const std::string where = fmt::format("annotation \"{}\"", printable(polygon.name, 80));
     const std::string type = lower_case(node.attribute("Type").value());
     if (type == "dot" || type == "pointset" || type == "measurement") continue;
-    const AnnotationRole role = role_in(root, polygon.group, tumour_groups);
+    const AnnotationRole role = role_in(parents, polygon.group, tumour_groups);
     check(role != AnnotationRole::unknown,
           "{}: {} is in group \"{}\"; known are Tumor, _0, _1 (tumour) and _2, Exclusion, Normal (not); name "
           "the groups that are tumour (--tumour-groups)",

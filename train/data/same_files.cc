@@ -6,18 +6,19 @@
 
 #include "tensor/check.h"
 #include "tensor/io/input_file.h"
+#include "tensor/io/sha256.h"
 
 namespace mt::train {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// What a file begins and ends with. Throws Error when it cannot be read.
+/// Hash of what a file begins and ends with. Throws Error when it cannot be read.
 std::string ends_of(const fs::path& path) {
   constexpr uint64_t kEnd = 64 << 10;
   const InputFile file(path.string());
   const uint64_t part = std::min(file.size(), kEnd);
-  return file.read_at(0, part, "the file") + file.read_at(file.size() - part, part, "the file");
+  return sha256(file.read_at(0, part, "the file") + file.read_at(file.size() - part, part, "the file"));
 }
 
 }  // namespace
