@@ -4,7 +4,7 @@
 # Quick when nothing is missing; asks for sudo only when something is, and only when not root.
 set -euo pipefail
 
-build="g++ meson ninja-build pkg-config python3 libtiff-dev libjpeg-dev zlib1g-dev libhwy-dev libhdf5-dev libpugixml-dev
+build="g++ meson ninja-build pkg-config python3 libtiff-dev libjpeg-dev libopenjp2-7-dev zlib1g-dev libhwy-dev libhdf5-dev libpugixml-dev
   nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libfmt-dev libzip-dev libstb-dev libssl-dev libgtest-dev libbenchmark-dev"
 lint="$build clang-format clang-tidy libclang-rt-dev libomp-dev"
 verify="$build clang libclang-rt-dev libomp-dev libzstd-dev"

@@ -6,20 +6,14 @@
 #include "tensor/check.h"
 
 namespace mt::wsi {
-namespace {
 
-/// The source pixels under one pixel of the result, and their weights, which sum to 1.
-struct Taps {
-  int64_t first = 0;
-  std::vector<float> weights;
-};
-
-std::vector<Taps> taps_along(int64_t source_length, double origin, double scale, int64_t length) {
-  std::vector<Taps> all(static_cast<std::size_t>(length));
-  for (int64_t i = 0; i < length; ++i) {
+std::vector<AreaResampler::Taps> AreaResampler::taps_along(int64_t source_length, const Axis& axis) {
+  check(axis.scale > 0, "resample_area: scale {} must be positive", axis.scale);
+  std::vector<Taps> all(static_cast<std::size_t>(axis.length));
+  for (int64_t i = 0; i < axis.length; ++i) {
     Taps& taps = all[static_cast<std::size_t>(i)];
-    const double begin = origin + static_cast<double>(i) * scale,
-                 end = origin + static_cast<double>(i + 1) * scale;
+    const double begin = axis.origin + static_cast<double>(i) * axis.scale,
+                 end = axis.origin + static_cast<double>(i + 1) * axis.scale;
     const double limit = static_cast<double>(source_length);
     check(begin < limit && end > 0, "resample_area: pixel {} covers [{}, {}) of {} source pixels", i, begin,
           end, source_length);
@@ -35,10 +29,20 @@ std::vector<Taps> taps_along(int64_t source_length, double origin, double scale,
   return all;
 }
 
-/// One source row (source width, 3) → row (W,3).
-void filter_row(const uint8_t* source, const std::vector<Taps>& columns, float* row) {
-  for (const Taps& taps : columns) {
-    const uint8_t* pixel = source + taps.first * 3;
+AreaResampler::AreaResampler(int64_t source_width, const Axis& columns)
+    : columns_(taps_along(source_width, columns)) {}
+
+AreaResampler::Columns AreaResampler::source_columns(const Columns& result) const {
+  const Taps& last = columns_[static_cast<std::size_t>(result.last - 1)];
+  return {columns_[static_cast<std::size_t>(result.first)].first,
+          last.first + static_cast<int64_t>(last.weights.size())};
+}
+
+void AreaResampler::filter_row(const uint8_t* source, int64_t source_first, const Columns& columns,
+                               float* row) const {
+  for (int64_t column = columns.first; column < columns.last; ++column) {
+    const Taps& taps = columns_[static_cast<std::size_t>(column)];
+    const uint8_t* pixel = source + (taps.first - source_first) * 3;
     float red = 0, green = 0, blue = 0;
     for (const float weight : taps.weights) {
       red += weight * static_cast<float>(pixel[0]);
@@ -52,29 +56,31 @@ void filter_row(const uint8_t* source, const std::vector<Taps>& columns, float* 
   }
 }
 
-}  // namespace
-
-RgbImage resample_area(const RgbImage& source, double x0, double y0, double scale_x, double scale_y,
-                       int64_t width, int64_t height) {
-  check(scale_x > 0 && scale_y > 0, "resample_area: scale {} x {} must be positive", scale_x, scale_y);
-  const std::vector<Taps> columns = taps_along(source.width, x0, scale_x, width);
-  const std::vector<Taps> rows = taps_along(source.height, y0, scale_y, height);
-  RgbImage result(width, height);
-  const std::size_t samples = static_cast<std::size_t>(width) * 3;
-  std::vector<float> filtered(samples), sum(samples);  // (W,3)
+void AreaResampler::fill(const RgbImage& source, int64_t source_first, const Columns& columns,
+                         const Axis& rows, uint8_t* target, int64_t stride) const {
+  const auto samples = static_cast<std::size_t>((columns.last - columns.first) * 3);
+  std::vector<float> filtered(samples), sum(samples);  // (columns,3)
   int64_t filtered_row = -1;                           // the source row that `filtered` holds
-  for (int64_t y = 0; y < height; ++y) {
-    const Taps& taps = rows[static_cast<std::size_t>(y)];
+  for (const Taps& taps : taps_along(source.height, rows)) {
     std::fill(sum.begin(), sum.end(), 0.0F);
     int64_t source_row = taps.first;
     for (const float weight : taps.weights) {
-      if (source_row != filtered_row) filter_row(source.at(0, source_row), columns, filtered.data());
+      if (source_row != filtered_row)
+        filter_row(source.at(0, source_row), source_first, columns, filtered.data());
       filtered_row = source_row++;
       for (std::size_t i = 0; i < samples; ++i) sum[i] += weight * filtered[i];
     }
-    uint8_t* out = result.at(0, y);
+    uint8_t* out = target + columns.first * 3;
     for (std::size_t i = 0; i < samples; ++i) out[i] = static_cast<uint8_t>(std::min(sum[i] + 0.5F, 255.0F));
+    target += stride;
   }
+}
+
+RgbImage resample_area(const RgbImage& source, double x0, double y0, double scale_x, double scale_y,
+                       int64_t width, int64_t height) {
+  RgbImage result(width, height);
+  AreaResampler(source.width, {x0, scale_x, width})
+      .fill(source, 0, {0, width}, {y0, scale_y, height}, result.pixels.data(), width * 3);
   return result;
 }
 

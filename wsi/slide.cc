@@ -15,6 +15,11 @@ namespace {
 constexpr int64_t kFarthest = int64_t{1} << 40;
 /// Source pixels that resampling holds at once.
 constexpr int64_t kBandPixels = int64_t{1} << 24;
+/// Source columns that are read at once.
+constexpr double kBlockColumns = 4096;
+
+/// Scanners of 20x have about 0.5 um/px, of 40x 0.25.
+constexpr double kMppTimesPower = 10;
 
 void check_output(const std::filesystem::path& path, int64_t width, int64_t height, int64_t limit) {
   check(width > 0 && height > 0, "{}: a region of {}x{} pixels is empty", path.string(), width, height);
@@ -46,6 +51,14 @@ Image read_level(const Slide& slide, const Pyramid& pyramid, int64_t x_level0, i
   return image;
 }
 
+void fill_columns(RgbImage& image, int64_t top, int64_t rows, const AreaResampler::Columns& columns,
+                  const Colour& colour) {
+  for (int64_t y = top; y < top + rows; ++y) {
+    for (int64_t x = columns.first; x < columns.last; ++x)
+      std::copy(colour.begin(), colour.end(), image.at(x, y));
+  }
+}
+
 bool same_scale(double a, double b) {
   return std::abs(a / b - 1) <= Slide::kSameMpp;
 }
@@ -58,8 +71,10 @@ Slide::Slide(std::filesystem::path path, std::unique_ptr<Pyramid> pyramid)
 Slide::~Slide() = default;
 
 std::unique_ptr<Slide> Slide::open(const std::filesystem::path& path, const OpenOptions& options) {
-  check(!options.mpp_override || (std::isfinite(*options.mpp_override) && *options.mpp_override > 0),
-        "{}: mpp override {} must be a positive number", path.string(), options.mpp_override.value_or(0));
+  for (const std::optional<double>& mpp : {options.mpp_override, options.mpp_if_missing}) {
+    check(!mpp || is_credible_mpp(*mpp), "{}: {} um/px is given for it; a slide has {} to {}", path.string(),
+          mpp.value_or(0), kFinestMpp, kCoarsestMpp);
+  }
   return std::unique_ptr<Slide>(new Slide(path, open_pyramid(path, options)));
 }
 
@@ -84,6 +99,17 @@ Colour Slide::background() const {
 const std::map<std::string, std::string>& Slide::properties() const {
   return pyramid_->facts().properties;
 }
+int64_t Slide::missing_tiles(int level) const {
+  check_level(path_, level, level_count());
+  return pyramid_->missing_tiles(level);
+}
+int64_t Slide::tile_count(int level) const {
+  check_level(path_, level, level_count());
+  return pyramid_->tile_count(level);
+}
+const std::vector<std::string>& Slide::notes() const {
+  return pyramid_->facts().notes;
+}
 RgbImage Slide::associated(const std::string& name) const {
   return pyramid_->associated(name);
 }
@@ -91,6 +117,19 @@ RgbImage Slide::associated(const std::string& name) const {
 std::optional<double> Slide::mpp() const {
   if (!mpp_x() || !mpp_y()) return std::nullopt;
   return (*mpp_x() + *mpp_y()) / 2;
+}
+
+double Slide::required_mpp() const {
+  if (const std::optional<double> known = mpp()) return *known;
+  const std::string objective = objective_power()
+                                    ? fmt::format(" ({:g}x objectives have about {:g})", *objective_power(),
+                                                  kMppTimesPower / *objective_power())
+                                    : std::string();
+  fail(
+      "{}: does not say how large its pixels are; give its um/px with --mpp-override{}, or read a level as "
+      "it "
+      "is (native:LEVEL)",
+      path_.string(), objective);
 }
 
 std::vector<std::string> Slide::associated_names() const {
@@ -123,9 +162,7 @@ RgbImage Slide::read_at_mpp(int64_t x_level0, int64_t y_level0, double target_mp
                             int64_t height) const {
   check(std::isfinite(target_mpp) && target_mpp > 0, "{}: target of {} um/px must be positive",
         path_.string(), target_mpp);
-  check(mpp_x() && mpp_y(),
-        "{}: does not say its um/px; give it with --mpp-override, or read a level with --mpp native:LEVEL",
-        path_.string());
+  required_mpp();
   const double scale_x = target_mpp / *mpp_x(), scale_y = target_mpp / *mpp_y();  // level-0 pixels per pixel
   const int level = best_level(std::min(scale_x, scale_y) * (1 + kSameMpp));
   const double downsample = levels()[static_cast<std::size_t>(level)].downsample;
@@ -152,22 +189,33 @@ RgbImage Slide::read_resampled(double x_level0, double y_level0, double scale_x,
         width, height);
   LevelRect rect{static_cast<int64_t>(std::floor(x)), 0, 0, 0};
   rect.width = static_cast<int64_t>(std::ceil(x + static_cast<double>(width) * step_x)) - rect.x;
-  // Rows are read in bands, so that a thumbnail of a slide without coarse levels needs little memory.
+  // Rows are read in bands, and bands in blocks of columns, so that a thumbnail of a slide without coarse
+  // levels needs little memory, and a block without stored tiles no time.
   const double source_pixels_per_row = static_cast<double>(rect.width) * step_y;
   const int64_t band =
       std::clamp<int64_t>(static_cast<int64_t>(kBandPixels / source_pixels_per_row), 1, height);
+  const int64_t block = std::clamp<int64_t>(static_cast<int64_t>(kBlockColumns / step_x), 1, width);
+  const AreaResampler resampler(rect.width, {x - static_cast<double>(rect.x), step_x, width});
   RgbImage image(width, height);
   for (int64_t top = 0; top < height; top += band) {
     const int64_t rows = std::min(band, height - top);
     const double band_y = y + static_cast<double>(top) * step_y;
     rect.y = static_cast<int64_t>(std::floor(band_y));
     rect.height = static_cast<int64_t>(std::ceil(band_y + static_cast<double>(rows) * step_y)) - rect.y;
-    check_output(path_, rect.width, rect.height, pyramid_->max_image_pixels());
-    RgbImage source(rect.width, rect.height);
-    pyramid_->read<3>(level, rect, source.pixels.data());
-    const RgbImage part = resample_area(source, x - static_cast<double>(rect.x),
-                                        band_y - static_cast<double>(rect.y), step_x, step_y, width, rows);
-    std::copy(part.pixels.begin(), part.pixels.end(), image.at(0, top));
+    for (int64_t left = 0; left < width; left += block) {
+      const AreaResampler::Columns columns{left, std::min(left + block, width)};
+      const AreaResampler::Columns from = resampler.source_columns(columns);
+      const LevelRect part{rect.x + from.first, rect.y, from.last - from.first, rect.height};
+      if (pyramid_->shows_background_only(level, part)) {
+        fill_columns(image, top, rows, columns, background());
+        continue;
+      }
+      check_output(path_, part.width, part.height, pyramid_->max_image_pixels());
+      RgbImage source(part.width, part.height);
+      pyramid_->read<3>(level, part, source.pixels.data());
+      resampler.fill(source, from.first, columns, {band_y - static_cast<double>(rect.y), step_y, rows},
+                     image.at(0, top), width * 3);
+    }
   }
   return image;
 }

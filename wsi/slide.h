@@ -2,7 +2,6 @@
 // What a whole-slide image is to everyone above: a pyramid of levels that can be read at any place, from any
 // thread.
 
-#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -12,32 +11,12 @@
 #include <vector>
 
 #include "wsi/image.h"
+#include "wsi/level.h"
+#include "wsi/tile_error.h"
 
 namespace mt::wsi {
 
-class TileCache;
 class Pyramid;
-
-/// One level of the pyramid. Level 0 is the finest; `downsample` is level-0 pixels per pixel of this level.
-struct Level {
-  int64_t width = 0;
-  int64_t height = 0;
-  double downsample = 1.0;
-};
-
-struct OpenOptions {
-  /// Micrometres per level-0 pixel (both axes) where the file says none. What the file says stays: this is
-  /// what a whole dataset may be given (train, predict).
-  std::optional<double> mpp_if_missing;
-  /// Micrometres per level-0 pixel (both axes) to take instead of what the file says or does not say.
-  std::optional<double> mpp_override;
-  /// The largest picture (region, tile, associated image) that may be allocated, in pixels.
-  int64_t max_image_pixels = int64_t{1} << 27;
-  /// Where decoded tiles are kept; null means the cache that all slides share (see tile_cache.h).
-  std::shared_ptr<TileCache> cache;
-};
-
-using Colour = std::array<uint8_t, 3>;
 
 /// An open slide. Everything is const after open() and may be called from any number of threads at once. An
 /// Error of one read belongs to that read alone: the slide stays usable.
@@ -56,11 +35,13 @@ class Slide {
   /// Finest first; never empty.
   const std::vector<Level>& levels() const;
   int level_count() const { return static_cast<int>(levels().size()); }
-  /// Micrometres per level-0 pixel; nothing when neither the file nor mpp_override says it. mpp() is the mean
+  /// Micrometres per level-0 pixel; nothing when neither the file nor the options say it. mpp() is the mean
   /// of x and y.
   std::optional<double> mpp() const;
   std::optional<double> mpp_x() const;
   std::optional<double> mpp_y() const;
+  /// mpp(), or an Error that says what is missing and how to give it.
+  double required_mpp() const;
   /// 20 for a 20x objective; nothing when the file does not say.
   std::optional<double> objective_power() const;
   /// What shows where there is no slide.
@@ -68,6 +49,14 @@ class Slide {
   /// Everything else that the file says, by dialect: "aperio.Date", "philips.DICOM_MANUFACTURER",
   /// "tiff.Software".
   const std::map<std::string, std::string>& properties() const;
+  /// Tiles of a level that the file does not hold, and how many it has in all. A Philips scanner leaves out
+  /// bare glass, which shows as background; where an encoder failed (Aperio), the next finer level takes the
+  /// tile's place, or the next coarser one at level 0.
+  int64_t missing_tiles(int level) const;
+  int64_t tile_count(int level) const;
+  /// What a user should know of the file beside that, one line each: levels that were left out and why, tiles
+  /// that are missing, a physical size that cannot be. Empty for a slide in order.
+  const std::vector<std::string>& notes() const;
   /// Names of the pictures beside the pyramid: of "label", "macro", "thumbnail" those that are there.
   std::vector<std::string> associated_names() const;
   RgbImage associated(const std::string& name) const;
@@ -77,9 +66,10 @@ class Slide {
 
   /// width x height pixels of `level`. (x, y) is the upper left corner in level-0 pixels; at level > 0 the
   /// origin is floor(x / downsample) (OpenSlide interpolates fractions instead). Outside the slide and on
-  /// missing tiles: the background. This is what `--mpp native:LEVEL` reads.
+  /// missing tiles: the background, which also shines through where the slide has an alpha channel. This is
+  /// what `--mpp native:LEVEL` reads.
   RgbImage read_region(int64_t x_level0, int64_t y_level0, int level, int64_t width, int64_t height) const;
-  /// The same with alpha 0 where there is no slide.
+  /// The same with the slide's alpha (255 where it has none), 0 where there is no slide.
   RgbaImage read_region_rgba(int64_t x_level0, int64_t y_level0, int level, int64_t width,
                              int64_t height) const;
 

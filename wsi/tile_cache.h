@@ -12,7 +12,7 @@
 
 namespace mt::wsi {
 
-/// A decoded tile: (H,W,3), 8 bits, H and W those of the level's grid.
+/// A decoded tile: (H,W,3), or (H,W,4) with alpha, 8 bits; H and W those of the level's grid.
 using TilePixels = std::shared_ptr<const std::vector<uint8_t>>;
 
 struct TileKey {

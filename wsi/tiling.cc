@@ -17,10 +17,8 @@ double patch_downsample(const Slide& slide, const TilingOptions& options) {
           slide.level_count() - 1);
     return slide.levels()[static_cast<std::size_t>(*options.level)].downsample;
   }
-  check(slide.mpp().has_value(), "{}: says nothing of its um/px; give --mpp-override or --mpp native:LEVEL",
-        slide.path().string());
   check(std::isfinite(options.mpp) && options.mpp > 0, "tiling: {} um/px is not a resolution", options.mpp);
-  const double wanted = options.mpp / *slide.mpp();
+  const double wanted = options.mpp / slide.required_mpp();
   for (const Level& level : slide.levels()) {
     if (std::abs(wanted / level.downsample - 1) <= Slide::kSameMpp) return level.downsample;
   }
@@ -53,11 +51,11 @@ Tiling tile_slide(const Slide& slide, const TissueMask& tissue, const TilingOpti
         slide.path().string(), options.patch);
   const std::vector<int64_t> columns = grid_positions(slide.levels()[0].width, tiling.patch_level0, step);
   const std::vector<int64_t> rows = grid_positions(slide.levels()[0].height, tiling.patch_level0, step);
-  tiling.grid_tiles = static_cast<int64_t>(columns.size() * rows.size());
+  tiling.grid_patches = static_cast<int64_t>(columns.size() * rows.size());
 
-  std::vector<Tile> grid(static_cast<std::size_t>(tiling.grid_tiles));
+  std::vector<Patch> grid(static_cast<std::size_t>(tiling.grid_patches));
   std::vector<uint8_t> kept(grid.size());
-  parallel_for(tiling.grid_tiles, 64, [&](int64_t begin, int64_t end) {
+  parallel_for(tiling.grid_patches, 64, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const auto index = static_cast<std::size_t>(i);
       const int64_t x = columns[index % columns.size()];
@@ -66,21 +64,21 @@ Tiling tile_slide(const Slide& slide, const TissueMask& tissue, const TilingOpti
           tissue.fraction(static_cast<double>(x), static_cast<double>(y), tiling.patch_level0);
       grid[index] = {x, y, static_cast<float>(share)};
       kept[index] = options.min_edge_score
-                        ? edge_score(read_tile(slide, grid[index], options)) > *options.min_edge_score
+                        ? edge_score(read_patch(slide, grid[index], options)) > *options.min_edge_score
                         : share >= options.min_tissue;
     }
   });
   for (std::size_t i = 0; i < grid.size(); ++i) {
-    if (kept[i] != 0) tiling.tiles.push_back(grid[i]);
+    if (kept[i] != 0) tiling.patches.push_back(grid[i]);
   }
   return tiling;
 }
 
-RgbImage read_tile(const Slide& slide, const Tile& tile, const TilingOptions& options) {
+RgbImage read_patch(const Slide& slide, const Patch& patch, const TilingOptions& options) {
   if (options.level) {
-    return slide.read_region(tile.x_level0, tile.y_level0, *options.level, options.patch, options.patch);
+    return slide.read_region(patch.x_level0, patch.y_level0, *options.level, options.patch, options.patch);
   }
-  return slide.read_at_mpp(tile.x_level0, tile.y_level0, options.mpp, options.patch, options.patch);
+  return slide.read_at_mpp(patch.x_level0, patch.y_level0, options.mpp, options.patch, options.patch);
 }
 
 }  // namespace mt::wsi

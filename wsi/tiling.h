@@ -22,17 +22,18 @@ struct TilingOptions {
   std::optional<double> min_edge_score;
 };
 
-struct Tile {
+/// A square of the slide that the network sees. (A tile is a piece of the file.)
+struct Patch {
   int64_t x_level0 = 0;  // upper left corner
   int64_t y_level0 = 0;
   float tissue_fraction = 0;
 };
 
 struct Tiling {
-  double patch_level0 = 0;  // side of a patch in level-0 pixels; need not be whole
-  double mpp = 0;           // of a patch's pixel; 0 when nobody knows (only with `level`)
-  int64_t grid_tiles = 0;   // patches on the grid, tissue or not
-  std::vector<Tile> tiles;  // row by row
+  double patch_level0 = 0;     // side of a patch in level-0 pixels; need not be whole
+  double mpp = 0;              // of a patch's pixel; 0 when nobody knows (only with `level`)
+  int64_t grid_patches = 0;    // patches on the grid, tissue or not
+  std::vector<Patch> patches;  // row by row
 };
 
 /// The patches that lie wholly within the slide, from its upper left corner on. Column i starts at round(i *
@@ -41,7 +42,7 @@ struct Tiling {
 /// mpp and no level is given, when the level is not there, or when the overlap is not less than the patch.
 Tiling tile_slide(const Slide& slide, const TissueMask& tissue, const TilingOptions& options);
 
-/// The pixels of a tile: patch x patch at the tiling's resolution.
-RgbImage read_tile(const Slide& slide, const Tile& tile, const TilingOptions& options);
+/// The pixels of a patch: patch x patch at the tiling's resolution.
+RgbImage read_patch(const Slide& slide, const Patch& patch, const TilingOptions& options);
 
 }  // namespace mt::wsi

@@ -155,7 +155,7 @@ TEST(CodecTest, DataThatIsTooShortIsAnError) {
   EXPECT_THROW(decode_deflate(few, out), Error);
   EXPECT_THROW(decode_deflate({}, out), Error);
   EXPECT_THROW(decode_lzw({}, out), Error);
-  EXPECT_THROW(decode_jpeg({}, {}, JpegColour::rgb, 4, 4, std::span(out).first(48)), Error);
+  EXPECT_THROW(decode_jpeg({}, {}, ColourModel::rgb, 4, 4, std::span(out).first(48)), Error);
   EXPECT_THROW(decode_jpeg_file(few, 1000), Error);
 }
 

@@ -126,23 +126,6 @@ TEST(AperioTest, AMissingTileIsRenderedFromTheNeighbouringLevel) {
   EXPECT_EQ(coarse.at(21, 10)[1], 5);
 }
 
-TEST(AperioTest, Jpeg2000IsNamedInTheError) {
-  TinyImage image;
-  image.description = "Aperio";
-  const auto path = temporary_path("j2k");
-  write_tiny_tiff(path, {image}, "wl");
-  std::vector<uint8_t> bytes = file_bytes(path);
-  // The Compression entry of a little-endian classic TIFF: tag 259, type SHORT, count 1, value 1 → 33005.
-  const std::vector<uint8_t> entry{0x03, 0x01, 3, 0, 1, 0, 0, 0, 1, 0};
-  const auto found = std::search(bytes.begin(), bytes.end(), entry.begin(), entry.end());
-  ASSERT_NE(found, bytes.end());
-  found[8] = 33005 & 0xFF;
-  found[9] = 33005 >> 8;
-  write_bytes(path, bytes);
-  const std::string error = error_of([&] { Slide::open(path); });
-  EXPECT_NE(error.find("33005 (Aperio JPEG 2000, RGB)"), std::string::npos) << error;
-}
-
 std::string spacing(const char* row, const char* column) {
   return fmt::format(R"(<Attribute Name="DICOM_PIXEL_SPACING">"{}" "{}"</Attribute>)", row, column);
 }
@@ -235,14 +218,6 @@ TEST(DialectTest, NumbersAreReadStrictly) {
   for (const char* text : {"", " ", "x", "-1", "0", "nan", "inf", "1e999", ",", "\""}) {
     EXPECT_FALSE(positive_number(text)) << text;
   }
-}
-
-TEST(DialectTest, OtherScannersSlidesAreNotTakenForGeneric) {
-  TinyImage image;
-  image.description = R"(<scn xmlns="http://www.leica-microsystems.com/scn/2010/10/01">)";
-  const auto path = temporary_path("leica");
-  write_tiny_tiff(path, {image});
-  EXPECT_NE(error_of([&] { Slide::open(path); }).find("not supported"), std::string::npos);
 }
 
 TEST(PngTest, HoldsTheSizeAndReplacesTheFileAtOnce) {

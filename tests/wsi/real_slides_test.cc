@@ -138,8 +138,6 @@ TEST(RealSlidesTest, SlidesThatCannotBeReadSayWhy) {
   const auto open_error = [](const char* file) {
     return error_of([&] { Slide::open(real_slides_folder() / file); });
   };
-  EXPECT_NE(open_error("tcga-cr-7395-01a-01-ts1.svs").find("33005 (Aperio JPEG 2000, RGB)"),
-            std::string::npos);
   EXPECT_NE(open_error("unopenable.tiff").find("compression 52479"), std::string::npos);
   const auto slide = Slide::open(real_slides_folder() / "unreadable.svs");
   const std::string error = error_of([&] { slide->read_region(0, 0, 0, 16, 16); });

@@ -47,13 +47,13 @@ TEST_F(TilingTest, CountsWholePatchesOnly) {
   Tiling tiling = tile_slide(*open, everything(), options);  // 0.5 um/px: 128 level-0 px
   EXPECT_DOUBLE_EQ(tiling.patch_level0, 128);
   EXPECT_DOUBLE_EQ(tiling.mpp, 0.5);
-  ASSERT_EQ(tiling.tiles.size(), 7U * 5U);
-  EXPECT_EQ(tiling.tiles[7].x_level0, 0);
-  EXPECT_EQ(tiling.tiles[7].y_level0, 128);
+  ASSERT_EQ(tiling.patches.size(), 7U * 5U);
+  EXPECT_EQ(tiling.patches[7].x_level0, 0);
+  EXPECT_EQ(tiling.patches[7].y_level0, 128);
   options.overlap = 32;
   tiling = tile_slide(*open, everything(), options);
-  EXPECT_EQ(tiling.tiles.size(), 14U * 9U);
-  EXPECT_EQ(tiling.tiles[13].x_level0, 13 * 64);
+  EXPECT_EQ(tiling.patches.size(), 14U * 9U);
+  EXPECT_EQ(tiling.patches[13].x_level0, 13 * 64);
 }
 
 TEST_F(TilingTest, FractionalStepsDoNotAddUpTheirRounding) {
@@ -64,11 +64,11 @@ TEST_F(TilingTest, FractionalStepsDoNotAddUpTheirRounding) {
   const double step = 32 * 0.5 / open->mpp().value();
   EXPECT_NEAR(tiling.patch_level0, 65.8436, 1e-3);
   const auto columns = static_cast<std::size_t>(std::floor((4000 + 0.5) / step));
-  ASSERT_GE(tiling.tiles.size(), columns);
+  ASSERT_GE(tiling.patches.size(), columns);
   for (std::size_t i = 0; i < columns; ++i) {
-    EXPECT_EQ(tiling.tiles[i].x_level0, std::llround(static_cast<double>(i) * step));
+    EXPECT_EQ(tiling.patches[i].x_level0, std::llround(static_cast<double>(i) * step));
   }
-  EXPECT_EQ(tiling.tiles.size() % columns, 0U);
+  EXPECT_EQ(tiling.patches.size() % columns, 0U);
 }
 
 TEST_F(TilingTest, NativeLevelsNeedNoPhysicalSize) {
@@ -80,8 +80,8 @@ TEST_F(TilingTest, NativeLevelsNeedNoPhysicalSize) {
   options.level = 2;
   const Tiling tiling = tile_slide(*open, everything(), options);
   EXPECT_DOUBLE_EQ(tiling.patch_level0, 256);
-  EXPECT_EQ(tiling.tiles.size(), 3U * 2U);
-  EXPECT_EQ(read_tile(*open, tiling.tiles[1], options).width, 64);
+  EXPECT_EQ(tiling.patches.size(), 3U * 2U);
+  EXPECT_EQ(read_patch(*open, tiling.patches[1], options).width, 64);
   options.level = 3;
   EXPECT_NE(error_of([&] { tile_slide(*open, everything(), options); }).find("no level 3"),
             std::string::npos);
@@ -105,11 +105,11 @@ TEST_F(TilingTest, KeepsPatchesWithEnoughTissue) {
   TilingOptions options;
   options.patch = 256;
   options.min_tissue = 0.25;
-  EXPECT_EQ(tile_slide(*open, mask, options).tiles.size(), 4U);
+  EXPECT_EQ(tile_slide(*open, mask, options).patches.size(), 4U);
   options.min_tissue = 0.26;
   const Tiling none = tile_slide(*open, mask, options);
-  EXPECT_TRUE(none.tiles.empty());
-  EXPECT_EQ(none.grid_tiles, 8);
+  EXPECT_TRUE(none.patches.empty());
+  EXPECT_EQ(none.grid_patches, 8);
 }
 
 TEST_F(TilingTest, TheEdgeRuleKeepsTexturedPatches) {
@@ -118,8 +118,8 @@ TEST_F(TilingTest, TheEdgeRuleKeepsTexturedPatches) {
   options.patch = 128;
   options.min_edge_score = 15;
   const Tiling tiling = tile_slide(*open, everything(), options);
-  ASSERT_EQ(tiling.tiles.size(), 16U);
-  for (const Tile& tile : tiling.tiles) EXPECT_LT(tile.x_level0, 512);
+  ASSERT_EQ(tiling.patches.size(), 16U);
+  for (const Patch& patch : tiling.patches) EXPECT_LT(patch.x_level0, 512);
 }
 
 TEST_F(TilingTest, WrongOverlapsAreErrors) {

@@ -26,12 +26,18 @@ struct TinyImage {
   uint16_t samples = 3;  // 1: the red of `pixel`
   uint16_t photometric = 2;
   uint32_t subfile_type = 0;
-  std::string description, software;
+  uint16_t orientation = 1;
+  uint16_t sample_format = 1;
+  uint16_t extra_sample = 0;  // of the fourth sample: 1 associated, 2 unassociated alpha; 0: no tag
+  bool separate_planes = false;
+  std::string description, software, xmp;
   float x_resolution = 0, y_resolution = 0;  // 0: no tag
   uint16_t resolution_unit = 3;
   std::set<int64_t> missing_tiles;
-  int sub_images = 0;  // so many of the images that follow are its SubIFDs
+  int64_t only_tile = -1;  // the one tile that is written; -1: all
+  int sub_images = 0;      // so many of the images that follow are its SubIFDs
   PixelFunction pixel = gradient();
+  std::function<uint8_t(int64_t x, int64_t y)> alpha;  // the fourth sample; empty: 255
 };
 
 /// `mode` as TIFFOpen has it: "w" native order, "wb" big-endian, "wl" little-endian, "8" for BigTIFF.

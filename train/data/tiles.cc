@@ -106,16 +106,18 @@ std::vector<float> tumour_shares(const SlideRecord& record, const wsi::Slide& sl
   const wsi::Annotations outlines = read_outlines(record, config);
   check_outlines(record, outlines, slide);
   std::vector<float> shares;
-  for (const wsi::Tile& tile : tiling.tiles) {
+  for (const wsi::Patch& tile : tiling.patches) {
     const auto x = static_cast<double>(tile.x_level0);
     const auto y = static_cast<double>(tile.y_level0);
     shares.push_back(static_cast<float>(outlines.coverage(x, y, tiling.patch_level0)));
   }
   if (std::any_of(shares.begin(), shares.end(), [](float share) { return share > 0; })) return shares;
-  const bool is_excluded = std::any_of(tiling.tiles.begin(), tiling.tiles.end(), [&](const wsi::Tile& tile) {
-    return outlines.coverage_without_exclusion(static_cast<double>(tile.x_level0),
-                                               static_cast<double>(tile.y_level0), tiling.patch_level0) > 0;
-  });
+  const bool is_excluded =
+      std::any_of(tiling.patches.begin(), tiling.patches.end(), [&](const wsi::Patch& tile) {
+        return outlines.coverage_without_exclusion(static_cast<double>(tile.x_level0),
+                                                   static_cast<double>(tile.y_level0),
+                                                   tiling.patch_level0) > 0;
+      });
   fail("{}: no patch of slide {} has tumour by its outlines: {}; mend the file, or leave the annotation out",
        record.annotation.string(), record.id,
        is_excluded
@@ -149,7 +151,7 @@ SlideTiles make_tiles(const SlideRecord& record, const wsi::Slide& slide, const 
   if (scale.level >= 0) options.level = scale.level;
   options.min_tissue = config.min_tissue;
   const wsi::Tiling tiling = wsi::tile_slide(slide, wsi::find_tissue(slide), options);
-  if (tiling.tiles.empty()) fail_without_patch(record, slide, tiling, config);
+  if (tiling.patches.empty()) fail_without_patch(record, slide, tiling, config);
 
   SlideTiles tiles;
   tiles.patch = config.patch;
@@ -158,15 +160,15 @@ SlideTiles make_tiles(const SlideRecord& record, const wsi::Slide& slide, const 
   tiles.level = scale.level;
   tiles.level0_width = slide.levels().front().width;
   tiles.level0_height = slide.levels().front().height;
-  for (const wsi::Tile& tile : tiling.tiles) {
-    tiles.x_level0.push_back(tile.x_level0);
-    tiles.y_level0.push_back(tile.y_level0);
-    tiles.tissue.push_back(tile.tissue_fraction);
+  for (const wsi::Patch& patch : tiling.patches) {
+    tiles.x_level0.push_back(patch.x_level0);
+    tiles.y_level0.push_back(patch.y_level0);
+    tiles.tissue.push_back(patch.tissue_fraction);
   }
   // A normal slide has no tumour anywhere; a tumour slide has instance truth only where somebody drew it
   // completely.
   if (record.label == 0) {
-    tiles.tumour.assign(tiling.tiles.size(), 0.0F);
+    tiles.tumour.assign(tiling.patches.size(), 0.0F);
   } else if (!record.annotation.empty() && record.annotation_is_complete) {
     tiles.tumour = tumour_shares(record, slide, tiling, config);
   }

@@ -45,17 +45,17 @@ void on_output(j_common_ptr) {}
 
 struct Request {
   std::span<const uint8_t> tables, data;
-  const JpegColour* colour;  // null: as the file says
-  int64_t width, height;     // of `out`; 0 in a query of the size
-  std::span<uint8_t> out;    // (H,W,3)
-  bool may_be_taller;        // the last strip is often written at full height
+  const ColourModel* colour;  // null: as the file says
+  int64_t width, height;      // of `out`; 0 in a query of the size
+  std::span<uint8_t> out;     // (H,W,3)
+  bool may_be_taller;         // the last strip is often written at full height
 };
 
-J_COLOR_SPACE colour_space(JpegColour colour) {
+J_COLOR_SPACE colour_space(ColourModel colour) {
   switch (colour) {
-    case JpegColour::grey:
+    case ColourModel::grey:
       return JCS_GRAYSCALE;
-    case JpegColour::rgb:
+    case ColourModel::rgb:
       return JCS_RGB;
     default:
       return JCS_YCbCr;
@@ -88,7 +88,7 @@ bool run(jpeg_decompress_struct& info, ErrorManager& manager, const Request& req
     return false;
   }
   if (request.colour != nullptr) {
-    const int components = *request.colour == JpegColour::grey ? 1 : 3;
+    const int components = *request.colour == ColourModel::grey ? 1 : 3;
     if (info.num_components != components) {
       std::snprintf(manager.text, sizeof manager.text, "%d colour components where the TIFF says %d",
                     info.num_components, components);
@@ -122,9 +122,32 @@ std::pair<int64_t, int64_t> decode(const Request& request) {
 
 }  // namespace
 
-void decode_jpeg(std::span<const uint8_t> tables, std::span<const uint8_t> data, JpegColour colour,
+void decode_jpeg(std::span<const uint8_t> tables, std::span<const uint8_t> data, ColourModel colour,
                  int64_t width, int64_t height, std::span<uint8_t> out) {
   decode({tables, data, &colour, width, height, out, true});
+}
+
+/// Walks over the markers to the frame header (ITU-T T.81, table B.1), as far as the bytes go.
+void check_jpeg_kind(std::span<const uint8_t> data) {
+  std::size_t at = 2;  // behind the start of the image
+  while (at + 9 < data.size() && data[at] == 0xFF) {
+    const uint8_t marker = data[at + 1];
+    if (marker == 0xFF) {
+      ++at;  // a fill byte
+      continue;
+    }
+    const bool is_frame =
+        marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
+    if (!is_frame) {
+      at += 2 + static_cast<std::size_t>(data[at + 2] << 8 | data[at + 3]);
+      continue;
+    }
+    const int process = marker - 0xC0, bits = data[at + 4];
+    check(process != 3, "lossless JPEG is not supported");
+    check(process <= 2, "JPEG of process {} (arithmetic or hierarchical coding) is not supported", process);
+    check(bits == 8, "JPEG of {} bits a sample is not supported, only 8", bits);
+    return;
+  }
 }
 
 RgbImage decode_jpeg_file(std::span<const uint8_t> data, int64_t max_pixels) {

@@ -1,12 +1,13 @@
-// Aperio SVS: every tiled image is a level, in the order of the file; the stripped ones are thumbnail, label
-// and macro.
+// Aperio SVS: the tiled images are levels, the others thumbnail, label and macro (a label or macro that is
+// tiled is told by its subfile type or its description).
 
 #include "wsi/dialects/dialect.h"
+#include "wsi/dialects/levels.h"
 
 namespace mt::wsi {
 namespace {
 
-// Subfile types that Aperio gives to its stripped images.
+// Subfile types that Aperio gives to its pictures beside the pyramid.
 constexpr uint32_t kLabel = 1, kMacro = 9;
 
 bool detect(const TiffFile& file) {
@@ -29,30 +30,55 @@ void read_description(std::string_view description, std::map<std::string, std::s
   }
 }
 
+bool contains_word(const std::string& text, const char* word) {
+  return text.find(word) != std::string::npos;
+}
+
 std::optional<double> number_of(const std::map<std::string, std::string>& properties, const char* name) {
   const auto found = properties.find(name);
   return found == properties.end() ? std::nullopt : positive_number(found->second);
 }
 
-const char* associated_name(const TiffDirectory& directory) {
-  if (directory.index == 1) return "thumbnail";
-  if (directory.subfile_type == kLabel) return "label";
-  if (directory.subfile_type == kMacro) return "macro";
-  return nullptr;
+/// Null for a level. A tiled image is one unless its type or its description say otherwise, or, where its
+/// type says "reduced" (which a label's does too), its shape.
+const char* associated_name(const TiffDirectory& first, const TiffDirectory& directory) {
+  const bool is_level = directory.tiled && directory.subfile_type != kMacro && !is_named_picture(directory) &&
+                        (directory.subfile_type != kLabel || is_reduction_of(first, directory));
+  if (directory.index == 0 || is_level) return nullptr;
+  if (directory.subfile_type == kMacro || contains_word(directory.description, "macro")) return "macro";
+  if (directory.subfile_type == kLabel || contains_word(directory.description, "label")) return "label";
+  return "thumbnail";
+}
+
+/// MPP where it is credible, else the resolution tags.
+void find_mpp(const TiffDirectory& finest, Facts& facts) {
+  facts.mpp_x = facts.mpp_y = number_of(facts.properties, "aperio.MPP");
+  facts.mpp_source = "its MPP";
+  if (const auto said = facts.properties.find("aperio.MPP"); said != facts.properties.end())
+    facts.mpp_text = said->second;
+  if (facts.mpp_x && is_credible_mpp(*facts.mpp_x)) return;
+  const auto tags = resolution_mpp(finest);
+  if (!tags || !is_credible_mpp(tags->x) || !is_credible_mpp(tags->y)) return;
+  if (facts.mpp_x) facts.notes.push_back(incredible_mpp(facts.mpp_source, *facts.mpp_x, *facts.mpp_y));
+  facts.mpp_x = tags->x;
+  facts.mpp_y = tags->y;
+  facts.mpp_source = "its resolution tag";
 }
 
 Facts open(const TiffFile& file) {
   Facts facts;
+  std::vector<const TiffDirectory*> pages;
   for (const TiffDirectory& directory : file.directories()) {
     if (directory.is_subifd) continue;
-    if (directory.tiled) {
-      facts.levels.push_back({{directory.width, directory.height, 0}, &directory});
-    } else if (const char* name = associated_name(directory)) {
+    if (const char* name = associated_name(file.first(), directory)) {
       facts.associated.emplace(name, &directory);
+    } else {
+      pages.push_back(&directory);
     }
   }
+  add_levels(pages, facts);
   read_description(file.first().description, facts.properties);
-  facts.mpp_x = facts.mpp_y = number_of(facts.properties, "aperio.MPP");
+  find_mpp(*facts.levels.front().directory, facts);
   facts.objective_power = number_of(facts.properties, "aperio.AppMag");
   facts.missing_tile = MissingTile::neighbouring_level;
   return facts;

@@ -4,11 +4,13 @@
 
 #include "tensor/check.h"
 #include "wsi/dialects/dialect.h"
+#include "wsi/dialects/foreign.h"
+#include "wsi/tiff/raw_directory.h"
 
 namespace mt::wsi {
 namespace {
 
-constexpr std::array<const Dialect*, 3> kDialects = {&kPhilips, &kAperio, &kGeneric};
+constexpr std::array<const Dialect*, 4> kDialects = {&kPhilips, &kAperio, &kOme, &kGeneric};
 
 void add_property(Facts& facts, const char* name, const std::string& value) {
   if (!value.empty()) facts.properties.emplace(name, value);
@@ -23,12 +25,27 @@ void add_tiff_properties(const TiffDirectory& directory, Facts& facts) {
   add_property(facts, "tiff.DateTime", directory.date_time);
 }
 
+/// What the file says, where it is credible; else what the caller gives.
+void settle_mpp(const OpenOptions& options, Facts& facts) {
+  const bool said = facts.mpp_x && facts.mpp_y;
+  if (!said || !is_credible_mpp(*facts.mpp_x) || !is_credible_mpp(*facts.mpp_y)) {
+    if (said) {
+      facts.notes.push_back(incredible_mpp(facts.mpp_source, *facts.mpp_x, *facts.mpp_y));
+    } else if (!facts.mpp_text.empty()) {
+      facts.notes.push_back(fmt::format("{} says \"{}\", which is no size of a pixel; that is left aside",
+                                        facts.mpp_source, facts.mpp_text.substr(0, 60)));
+    }
+    facts.mpp_x = facts.mpp_y = options.mpp_if_missing;
+  }
+  if (options.mpp_override) facts.mpp_x = facts.mpp_y = options.mpp_override;
+}
+
 std::unique_ptr<Pyramid> open_as(const Dialect& dialect, std::unique_ptr<TiffFile> file,
                                  const OpenOptions& options) {
   Facts facts = dialect.open(*file);
   add_tiff_properties(file->first(), facts);
-  if (!facts.mpp_x) facts.mpp_x = facts.mpp_y = options.mpp_if_missing;
-  if (options.mpp_override) facts.mpp_x = facts.mpp_y = options.mpp_override;
+  facts.notes.insert(facts.notes.begin(), file->notes().begin(), file->notes().end());
+  settle_mpp(options, facts);
   return std::make_unique<Pyramid>(std::move(file), dialect.name, std::move(facts), options);
 }
 
@@ -39,19 +56,33 @@ std::span<const Dialect* const> dialects() {
 }
 
 std::unique_ptr<Pyramid> open_pyramid(const std::filesystem::path& path, const OpenOptions& options) {
-  auto file = std::make_unique<TiffFile>(path);
-  for (const Dialect* dialect : dialects()) {
-    if (!dialect->detect(*file)) continue;
+  const auto named = [&](const auto& read) {
     try {
-      return open_as(*dialect, std::move(file), options);
+      return read();
     } catch (const Error& error) {
       fail("{}: {}", path.string(), error.what());
     }
+  };
+  {
+    const RandomAccessFile bytes(path);
+    check(RawTiff::begins_like_tiff(bytes), "{}: {}", path.string(), describe_foreign_file(bytes, path));
+    const std::optional<std::string> foreign = named([&] { return describe_foreign_tiff(bytes); });
+    check(!foreign, "{}: {}", path.string(), foreign.value_or(""));
   }
-  fail(
-      "{}: a TIFF, but not a slide: its first image is {}; known are Philips TIFF, Aperio SVS and generic "
-      "tiled TIFF",
-      path.string(), file->first().tiled ? "of a slide format that is not supported" : "not tiled");
+  auto file = std::make_unique<TiffFile>(path);
+  const std::optional<std::string> foreign = describe_foreign_tiff(*file);
+  check(!foreign, "{}: {}", path.string(), foreign.value_or(""));
+  check(file->first().tiled, "{}: {}", path.string(), describe_untiled_tiff(*file));
+  for (const Dialect* dialect : dialects()) {
+    if (dialect->detect(*file)) return named([&] { return open_as(*dialect, std::move(file), options); });
+  }
+  fail("{}: a TIFF of no known dialect", path.string());
+}
+
+std::string incredible_mpp(const std::string& source, double x, double y) {
+  const std::string said = x == y ? fmt::format("{:.6g}", x) : fmt::format("{:.6g} x {:.6g}", x, y);
+  return fmt::format("{} says {} um/px, which no scanner has ({:g} to {:g}); that is left aside", source,
+                     said, kFinestMpp, kCoarsestMpp);
 }
 
 std::string_view trimmed(std::string_view text) {

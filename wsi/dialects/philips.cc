@@ -9,6 +9,7 @@
 
 #include "tensor/check.h"
 #include "wsi/dialects/dialect.h"
+#include "wsi/dialects/levels.h"
 
 namespace mt::wsi {
 namespace {
@@ -144,7 +145,14 @@ Facts open(const TiffFile& file) {
       facts.associated.emplace(name, &directory);
     } else if (directory.tiled && !directory.is_subifd &&
                (!later || (directory.subfile_type & kTiffReducedImage) != 0)) {
-      facts.levels.push_back({{directory.width, directory.height, 0}, &directory});
+      // Levels are padded to whole tiles.
+      if (!later || is_reduction_of(file.first(), directory, directory.chunk_width, directory.chunk_height)) {
+        facts.levels.push_back({{directory.width, directory.height, 0}, &directory});
+      } else {
+        facts.notes.push_back(
+            fmt::format("image {} ({} x {} pixels) is no reduction of the slide and is left out",
+                        directory.index, directory.width, directory.height));
+      }
     }
   }
   const pugi::xml_node image = find_slide_image(root, facts);
@@ -153,6 +161,8 @@ Facts open(const TiffFile& file) {
   const std::vector<Spacing> spacings = level_spacings(image);
   set_true_sizes(spacings, facts.levels);
   const auto spacing = spacings.empty() ? spacing_of(image) : std::optional(spacings[0]);
+  facts.mpp_source = "its pixel spacing";
+  facts.mpp_text = trimmed(attribute(image, "DICOM_PIXEL_SPACING").text().get());
   if (spacing) {
     facts.mpp_x = spacing->x;
     facts.mpp_y = spacing->y;

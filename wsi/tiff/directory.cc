@@ -5,20 +5,25 @@
 #include <algorithm>
 #include <cstdarg>
 #include <cstdio>
+#include <cstring>
 #include <memory>
 #include <set>
 
 #include "tensor/check.h"
+#include "wsi/tiff/raw_directory.h"
 
 namespace mt::wsi {
 namespace {
 
-constexpr std::size_t kMaxDirectories = 4096;
+constexpr std::size_t kMaxDirectories = 1024;
+constexpr std::size_t kMaxText = std::size_t{16} << 20;  // Philips' XML with its pictures has a few MB
+constexpr uint64_t kMebibyte = 1 << 20;
 
-/// The first thing that libtiff complained about; errors before warnings. One per open file, so no locks are
-/// needed.
+/// The last thing that libtiff complained about; errors before warnings. (It reports as errors what it only
+/// passes over, and then stops at the one that counts.) One per open file, so no locks are needed.
 struct Complaints {
   std::string error, warning;
+  void clear() { error.clear(), warning.clear(); }
   std::string text() const {
     if (!error.empty()) return error;
     return warning.empty() ? "libtiff gives no reason" : warning;
@@ -27,9 +32,10 @@ struct Complaints {
 
 /// Keeps one line of text, without the file's name that libtiff sometimes puts before it.
 void keep(std::string& slot, TIFF* tiff, const char* format, va_list arguments) {
-  if (!slot.empty()) return;
   char text[1024];
   std::vsnprintf(text, sizeof text, format, arguments);
+  // This follows the reason why it failed.
+  if (!slot.empty() && std::string_view(text).starts_with("Failed to read directory")) return;
   slot = text;
   const std::string name = tiff != nullptr ? std::string(TIFFFileName(tiff)) + ": " : std::string();
   if (!name.empty() && slot.starts_with(name)) slot.erase(0, name.size());
@@ -52,22 +58,39 @@ struct CloseTiff {
 };
 using TiffHandle = std::unique_ptr<TIFF, CloseTiff>;
 
+/// Bytes that the directories of one file may still ask for. Their values do not overlap in any honest file,
+/// so what they refer to in all is no more than the file, and an entry of a tile (at least 4 bytes of place
+/// and 2 of size) becomes 16 bytes in memory.
+struct Budget {
+  explicit Budget(uint64_t file_size)
+      : referred(2 * file_size + 16 * kMebibyte), kept(3 * file_size + kMebibyte) {}
+  uint64_t referred;  // read by libtiff
+  uint64_t kept;      // in TiffDirectory
+  static void take(uint64_t& left, uint64_t bytes) {
+    check(bytes <= left, "its directories refer to more bytes than the file has");
+    left -= bytes;
+  }
+};
+
 TiffHandle open_tiff(const std::filesystem::path& path, uint64_t file_size, Complaints& complaints) {
   const std::unique_ptr<TIFFOpenOptions, void (*)(TIFFOpenOptions*)> options(TIFFOpenOptionsAlloc(),
                                                                              TIFFOpenOptionsFree);
   TIFFOpenOptionsSetErrorHandlerExtR(options.get(), on_error, &complaints);
   TIFFOpenOptionsSetWarningHandlerExtR(options.get(), on_warning, &complaints);
-  // An array of 16-bit values in the file becomes one of 64-bit values in memory: four times the file is the
-  // most.
-  const uint64_t limit = std::min<uint64_t>(file_size * 4 + (1U << 20), uint64_t{1} << 40);
+  const uint64_t limit = std::min<uint64_t>(file_size * 3 + kMebibyte, uint64_t{1} << 40);
   TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(), static_cast<tmsize_t>(limit));
-  // m: no memory mapping (a file that shrinks would kill the process); c: strips as they are.
-  return TiffHandle(TIFFOpenExt(path.c_str(), "rmc", options.get()));
+  // m: no memory mapping (a file that shrinks would kill the process); c: strips as they are; h: no directory
+  // yet; D: places of tiles only when asked for, after their number has been checked.
+  return TiffHandle(TIFFOpenExt(path.c_str(), "rmchD", options.get()));
 }
 
-std::string text_tag(TIFF* tiff, uint32_t tag) {
+std::string text_tag(TIFF* tiff, uint32_t tag, Budget& budget) {
   char* text = nullptr;
-  return TIFFGetField(tiff, tag, &text) == 1 && text != nullptr ? std::string(text) : std::string();
+  if (TIFFGetField(tiff, tag, &text) != 1 || text == nullptr) return {};
+  const std::size_t length = std::strlen(text);
+  check(length <= kMaxText, "its text in tag {} has {} bytes; at most {} make sense", tag, length, kMaxText);
+  Budget::take(budget.kept, length);
+  return text;
 }
 
 double real_tag(TIFF* tiff, uint32_t tag) {
@@ -75,10 +98,12 @@ double real_tag(TIFF* tiff, uint32_t tag) {
   return TIFFGetField(tiff, tag, &value) == 1 ? static_cast<double>(value) : 0.0;
 }
 
-std::vector<uint8_t> bytes_tag(TIFF* tiff, uint32_t tag) {
+std::vector<uint8_t> bytes_tag(TIFF* tiff, uint32_t tag, Budget& budget) {
   uint32_t count = 0;
   const uint8_t* data = nullptr;
   if (TIFFGetField(tiff, tag, &count, &data) != 1 || data == nullptr) return {};
+  check(count <= kMaxText, "its tag {} has {} bytes; at most {} make sense", tag, count, kMaxText);
+  Budget::take(budget.kept, count);
   return {data, data + count};
 }
 
@@ -107,20 +132,34 @@ void read_geometry(TIFF* tiff, TiffDirectory& directory) {
   directory.chunk_height = chunk_height;
 }
 
-void read_chunk_places(TIFF* tiff, TiffDirectory& directory) {
-  const uint64_t planes = directory.planar_configuration == PLANARCONFIG_SEPARATE ? directory.samples : 1;
-  const uint64_t chunks = static_cast<uint64_t>(directory.chunks_across() * directory.chunks_down()) * planes;
+/// A fourth sample of RGB, or a second of grey, whose meaning is said. One without a meaning is not alpha.
+TiffAlpha alpha_of(TIFF* tiff, const TiffDirectory& directory) {
+  uint16_t count = 0;
+  const uint16_t* kinds = nullptr;
+  if (TIFFGetField(tiff, TIFFTAG_EXTRASAMPLES, &count, &kinds) != 1 || count == 0 || kinds == nullptr ||
+      (directory.samples != 2 && directory.samples != 4)) {
+    return TiffAlpha::none;
+  }
+  if (kinds[0] == EXTRASAMPLE_ASSOCALPHA) return TiffAlpha::associated;
+  return kinds[0] == EXTRASAMPLE_UNASSALPHA ? TiffAlpha::unassociated : TiffAlpha::none;
+}
+
+void read_chunk_places(TIFF* tiff, TiffDirectory& directory, Budget& budget) {
+  const uint64_t chunks =
+      static_cast<uint64_t>(directory.chunks()) * static_cast<uint64_t>(directory.planes());
+  check(chunks <= UINT32_MAX, "image {} has {} tiles", directory.index, chunks);
+  Budget::take(budget.kept, chunks * 2 * sizeof(uint64_t));
   const uint64_t known = directory.tiled ? TIFFNumberOfTiles(tiff) : TIFFNumberOfStrips(tiff);
   const uint64_t *offsets = nullptr, *byte_counts = nullptr;
   TIFFGetField(tiff, directory.tiled ? TIFFTAG_TILEOFFSETS : TIFFTAG_STRIPOFFSETS, &offsets);
   TIFFGetField(tiff, directory.tiled ? TIFFTAG_TILEBYTECOUNTS : TIFFTAG_STRIPBYTECOUNTS, &byte_counts);
-  check(offsets != nullptr && byte_counts != nullptr && known == chunks && chunks <= UINT32_MAX,
+  check(offsets != nullptr && byte_counts != nullptr && known == chunks,
         "image {} does not say where its {} tiles or strips are", directory.index, chunks);
   directory.offsets.assign(offsets, offsets + chunks);
   directory.byte_counts.assign(byte_counts, byte_counts + chunks);
 }
 
-TiffDirectory read_directory(TIFF* tiff, int index, bool is_subifd) {
+TiffDirectory read_directory(TIFF* tiff, const RawDirectory& raw, int index, bool is_subifd, Budget& budget) {
   TiffDirectory directory;
   directory.index = index;
   directory.is_subifd = is_subifd;
@@ -128,26 +167,29 @@ TiffDirectory read_directory(TIFF* tiff, int index, bool is_subifd) {
   TIFFGetFieldDefaulted(tiff, TIFFTAG_COMPRESSION, &directory.compression);
   TIFFGetFieldDefaulted(tiff, TIFFTAG_SAMPLESPERPIXEL, &directory.samples);
   TIFFGetFieldDefaulted(tiff, TIFFTAG_BITSPERSAMPLE, &directory.bits);
+  TIFFGetFieldDefaulted(tiff, TIFFTAG_SAMPLEFORMAT, &directory.sample_format);
   TIFFGetFieldDefaulted(tiff, TIFFTAG_PLANARCONFIG, &directory.planar_configuration);
   TIFFGetFieldDefaulted(tiff, TIFFTAG_FILLORDER, &directory.fill_order);
-  TIFFGetFieldDefaulted(tiff, TIFFTAG_RESOLUTIONUNIT, &directory.resolution_unit);
+  TIFFGetFieldDefaulted(tiff, TIFFTAG_ORIENTATION, &directory.orientation);
   TIFFGetFieldDefaulted(tiff, TIFFTAG_SUBFILETYPE, &directory.subfile_type);
   TIFFGetField(tiff, TIFFTAG_PHOTOMETRIC, &directory.photometric);
+  directory.alpha = alpha_of(tiff, directory);
   if (directory.compression == kTiffLzw || directory.compression == kTiffDeflate ||
       directory.compression == kTiffOldDeflate) {
     TIFFGetFieldDefaulted(tiff, TIFFTAG_PREDICTOR, &directory.predictor);
   }
-  if (directory.compression == kTiffJpeg) directory.jpeg_tables = bytes_tag(tiff, TIFFTAG_JPEGTABLES);
-  const std::vector<uint8_t> xmp = bytes_tag(tiff, TIFFTAG_XMLPACKET);
+  if (directory.compression == kTiffJpeg) directory.jpeg_tables = bytes_tag(tiff, TIFFTAG_JPEGTABLES, budget);
+  const std::vector<uint8_t> xmp = bytes_tag(tiff, TIFFTAG_XMLPACKET, budget);
   directory.xmp.assign(xmp.begin(), xmp.end());
+  directory.description = text_tag(tiff, TIFFTAG_IMAGEDESCRIPTION, budget);
+  directory.software = text_tag(tiff, TIFFTAG_SOFTWARE, budget);
+  directory.make = text_tag(tiff, TIFFTAG_MAKE, budget);
+  directory.model = text_tag(tiff, TIFFTAG_MODEL, budget);
+  directory.date_time = text_tag(tiff, TIFFTAG_DATETIME, budget);
   directory.x_resolution = real_tag(tiff, TIFFTAG_XRESOLUTION);
   directory.y_resolution = real_tag(tiff, TIFFTAG_YRESOLUTION);
-  directory.description = text_tag(tiff, TIFFTAG_IMAGEDESCRIPTION);
-  directory.software = text_tag(tiff, TIFFTAG_SOFTWARE);
-  directory.make = text_tag(tiff, TIFFTAG_MAKE);
-  directory.model = text_tag(tiff, TIFFTAG_MODEL);
-  directory.date_time = text_tag(tiff, TIFFTAG_DATETIME);
-  read_chunk_places(tiff, directory);
+  directory.resolution_unit = raw.value_or(TIFFTAG_RESOLUTIONUNIT, RESUNIT_INCH);
+  read_chunk_places(tiff, directory, budget);
   return directory;
 }
 
@@ -158,28 +200,61 @@ std::vector<uint64_t> subifd_offsets(TIFF* tiff) {
   return {offsets, offsets + count};
 }
 
-std::vector<TiffDirectory> read_all(TIFF* tiff, const Complaints& complaints) {
+/// Follows the chain of directories, then the SubIFDs.
+class DirectoryReader {
+ public:
+  DirectoryReader(TIFF* tiff, const RandomAccessFile& bytes, Complaints& complaints)
+      : tiff_(tiff), raw_(bytes), complaints_(complaints), budget_(bytes.size()) {}
+
+  void read_all() {
+    int index = 0;
+    for (uint64_t offset = raw_.first_directory(); offset != 0 || index == 0; ++index) {
+      offset = read(offset, index, false, fmt::format("image {}", index));
+    }
+    for (const auto& [parent, offset] : sub_directories_) {
+      read(offset, parent, true, fmt::format("a sub-image of image {}", parent));
+    }
+  }
+
   std::vector<TiffDirectory> directories;
-  std::vector<std::pair<int, uint64_t>> sub_directories;  // (index of the parent, offset)
-  std::set<uint64_t> visited;
-  for (int index = 0;; ++index) {
-    check(visited.insert(TIFFCurrentDirOffset(tiff)).second, "its chain of images runs in a circle");
-    check(directories.size() < kMaxDirectories, "more than {} images", kMaxDirectories);
-    directories.push_back(read_directory(tiff, index, false));
-    for (const uint64_t offset : subifd_offsets(tiff)) sub_directories.emplace_back(index, offset);
-    if (TIFFLastDirectory(tiff) != 0) break;
-    const bool readable = TIFFReadDirectory(tiff) == 1;
-    check(readable, "image {} cannot be read: {}", index + 1, complaints.text());
+  std::vector<std::string> notes;
+
+ private:
+  /// Returns where the next one of the chain is.
+  uint64_t read(uint64_t offset, int index, bool is_subifd, const std::string& name) {
+    check(visited_.insert(offset).second, "its chain of images loops: {} stands where an earlier one does",
+          name);
+    check(visited_.size() <= kMaxDirectories, "more than {} images", kMaxDirectories);
+    const bool needed = index == 0 && !is_subifd;
+    RawDirectory raw;
+    try {
+      raw = raw_.directory(offset);
+    } catch (const Error& error) {
+      fail("{}: {}; the file is truncated or damaged", name, error.what());
+    }
+    Budget::take(budget_.referred, raw.referred);
+    complaints_.clear();
+    try {
+      check(TIFFSetSubDirectory(tiff_, offset) == 1, "{}", complaints_.text());
+      directories.push_back(read_directory(tiff_, raw, index, is_subifd, budget_));
+      if (!is_subifd) {
+        for (const uint64_t sub : subifd_offsets(tiff_)) sub_directories_.emplace_back(index, sub);
+      }
+    } catch (const Error& error) {
+      check(raw.complete, "{} refers to bytes behind the end of the file; it is truncated", name);
+      check(!needed, "{} cannot be read: {}", name, error.what());
+      notes.push_back(fmt::format("{} cannot be read and is left out: {}", name, error.what()));
+    }
+    return raw.next;
   }
-  for (const auto& [parent, offset] : sub_directories) {
-    check(visited.insert(offset).second, "two images share one directory, or they run in a circle");
-    check(directories.size() < kMaxDirectories, "more than {} images", kMaxDirectories);
-    const bool readable = TIFFSetSubDirectory(tiff, offset) == 1;
-    check(readable, "a sub-image of image {} cannot be read: {}", parent, complaints.text());
-    directories.push_back(read_directory(tiff, parent, true));
-  }
-  return directories;
-}
+
+  TIFF* tiff_;
+  RawTiff raw_;
+  Complaints& complaints_;
+  Budget budget_;
+  std::vector<std::pair<int, uint64_t>> sub_directories_;  // (index of the parent, offset)
+  std::set<uint64_t> visited_;
+};
 
 }  // namespace
 
@@ -188,7 +263,10 @@ TiffFile::TiffFile(const std::filesystem::path& path) : path_(path), bytes_(path
   try {
     const TiffHandle tiff = open_tiff(path, bytes_.size(), complaints);
     check(tiff != nullptr, "not a readable TIFF: {}", complaints.text());
-    directories_ = read_all(tiff.get(), complaints);
+    DirectoryReader reader(tiff.get(), bytes_, complaints);
+    reader.read_all();
+    directories_ = std::move(reader.directories);
+    notes_ = std::move(reader.notes);
   } catch (const Error& error) {
     fail("{}: {}", path.string(), error.what());
   }

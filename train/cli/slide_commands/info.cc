@@ -22,19 +22,24 @@ void print_json(const wsi::Slide& slide) {
   info["mpp_y"] = or_null(slide.mpp_y());
   info["objective_power"] = or_null(slide.objective_power());
   info["background"] = slide.background();
-  for (const wsi::Level& level : slide.levels()) {
-    info["levels"].push_back(
-        {{"width", level.width}, {"height", level.height}, {"downsample", level.downsample}});
+  for (int i = 0; i < slide.level_count(); ++i) {
+    const wsi::Level& level = slide.levels()[static_cast<std::size_t>(i)];
+    info["levels"].push_back({{"width", level.width},
+                              {"height", level.height},
+                              {"downsample", level.downsample},
+                              {"tiles", slide.tile_count(i)},
+                              {"missing_tiles", slide.missing_tiles(i)}});
   }
+  info["notes"] = slide.notes();
   info["associated"] = slide.associated_names();
   info["properties"] = slide.properties();
   // Text in slides is not always UTF-8; what is not becomes U+FFFD.
   fmt::print("{}\n", info.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
-/// One line of at most 100 characters, without control characters.
-std::string shortened(const std::string& text) {
-  std::string line = text.substr(0, 100);
+/// One line of at most `longest` characters, without control characters.
+std::string shortened(const std::string& text, std::size_t longest = 100) {
+  std::string line = text.substr(0, longest);
   for (char& c : line) {
     if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = ' ';
   }
@@ -53,8 +58,11 @@ void print_text(const wsi::Slide& slide) {
     const wsi::Level& level = slide.levels()[static_cast<std::size_t>(i)];
     fmt::print("  level {:<5} {} x {}, downsample {:.6g}", i, level.width, level.height, level.downsample);
     if (slide.mpp()) fmt::print(", {:.4g} um/px", *slide.mpp() * level.downsample);
+    if (const int64_t missing = slide.missing_tiles(i); missing > 0)
+      fmt::print(", {} of {} tiles missing", missing, slide.tile_count(i));
     fmt::print("\n");
   }
+  for (const std::string& note : slide.notes()) fmt::print("  note        {}\n", shortened(note, 400));
   for (const std::string& name : slide.associated_names()) fmt::print("  picture     {}\n", name);
   for (const auto& [name, value] : slide.properties()) fmt::print("  {} = {}\n", name, shortened(value));
 }

@@ -19,9 +19,9 @@ namespace {
 /// The patches as thin squares, so that one sees what a run would read.
 wsi::Annotations squares(const wsi::Tiling& tiling) {
   std::vector<wsi::Polygon> polygons;
-  for (const wsi::Tile& tile : tiling.tiles) {
-    const auto x = static_cast<double>(tile.x_level0);
-    const auto y = static_cast<double>(tile.y_level0);
+  for (const wsi::Patch& patch : tiling.patches) {
+    const auto x = static_cast<double>(patch.x_level0);
+    const auto y = static_cast<double>(patch.y_level0);
     const double side = tiling.patch_level0;
     polygons.push_back({"", "", {{x, y}, {x + side, y}, {x + side, y + side}, {x, y + side}}, true});
   }
@@ -41,7 +41,7 @@ void run_tissue(TissueOptions options) {
     const wsi::Tiling tiling = wsi::tile_slide(*slide, mask, options.tiling);
     wsi::draw_outlines(picture, scale, squares(tiling), {0, 0, 0}, 1);
     fmt::print("{} of {} patches of {} px ({:.1f} level-0 px) hold at least {:g} % tissue\n",
-               tiling.tiles.size(), tiling.grid_tiles, options.tiling.patch, tiling.patch_level0,
+               tiling.patches.size(), tiling.grid_patches, options.tiling.patch, tiling.patch_level0,
                100 * options.tiling.min_tissue);
   } else {
     fmt::print("the slide does not say its um/px, so no patches are drawn; give --mpp-override or --level\n");
