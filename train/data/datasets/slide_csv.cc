@@ -5,14 +5,12 @@
 #include "train/data/datasets/dataset.h"
 #include "train/data/datasets/files_by_name.h"
 #include "train/data/datasets/slide_names.h"
+#include "wsi/level.h"
 
 namespace mt::train {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr double kFinestMpp = 0.01;
-constexpr double kCoarsestMpp = 100;
 
 /// Every bag, called as its feature file; nothing is known about cases, splits and pixels.
 Dataset dsmil_dataset(const CsvTable& table) {
@@ -138,9 +136,9 @@ Dataset load_slide_csv(const fs::path& csv, const fs::path& root, bool with_feat
     }
     if (const std::string mpp = field(row, columns.mpp); !mpp.empty()) {
       slide.mpp = number_in(mpp).value_or(0);
-      if (!(slide.mpp >= kFinestMpp && slide.mpp <= kCoarsestMpp)) {
+      if (!(wsi::is_credible_mpp(slide.mpp))) {
         leave_out(slide, fmt::format("mpp \"{}\": {} to {} micrometres per pixel of level 0 are expected",
-                                     printable(mpp, 80), kFinestMpp, kCoarsestMpp));
+                                     printable(mpp, 80), wsi::kFinestMpp, wsi::kCoarsestMpp));
         continue;
       }
     }
