@@ -72,8 +72,13 @@ def libraries_of(file):
     return found
 
 
+def programs_of(folder):
+    """Those that the folder has: a build for a kit has them all, a stand-in may leave some out."""
+    return [name for name in PROGRAMS if (folder / name).exists()]
+
+
 def copy_programs(source, kit):
-    for name in PROGRAMS:
+    for name in programs_of(source):
         target = kit / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source / name, target)
@@ -90,7 +95,7 @@ def copy_programs(source, kit):
 def copy_libraries(source, kit):
     """Everything that the programs load, but what belongs to the machine or to NVIDIA; found again by $ORIGIN."""
     needed = {}
-    for name in list(PROGRAMS) + ([VENDOR] if (source / VENDOR).exists() else []):
+    for name in programs_of(source) + ([VENDOR] if (source / VENDOR).exists() else []):
         for library, path in libraries_of(source / name).items():
             if OF_THE_MACHINE.match(library) or OF_NVIDIA.match(library):
                 continue
@@ -137,7 +142,7 @@ def check_paths(kit, source):
 def check_glibc(kit):
     """Versions of glibc's symbols that the kit's files ask for."""
     newest = (0, 0)
-    for path in [kit / name for name in PROGRAMS] + sorted((kit / "lib").iterdir()):
+    for path in [kit / name for name in programs_of(kit)] + sorted((kit / "lib").iterdir()):
         for version in re.findall(r"GLIBC_(\d+)\.(\d+)", output_of("objdump", "-T", path)):
             newest = max(newest, (int(version[0]), int(version[1])))
     if newest > NEWEST_GLIBC:
@@ -152,7 +157,7 @@ def describe(kit, architectures, nvcc, glibc):
     (kit / "kit.json").write_text(json.dumps({
         "commit": commit + ("+changes" if changed else ""), "built": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
         "architectures": architectures, "nvcc": nvcc, "stand_in": nvcc is None, "glibc": glibc, "compiler": output_of("g++", "--version").splitlines()[0],
-        "host": platform.platform(), "programs": list(PROGRAMS), "files": files}, indent=1) + "\n")
+        "host": platform.platform(), "programs": programs_of(kit), "files": files}, indent=1) + "\n")
 
 
 def pack(kit, archive):

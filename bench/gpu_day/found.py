@@ -13,7 +13,7 @@ def package_folders():
     """site-packages and dist-packages of this Python and of others that are on the machine."""
     folders = [Path(entry) for entry in sys.path if entry.endswith(("site-packages", "dist-packages"))]
     patterns = ("/usr/lib/python3*/dist-packages", "/usr/local/lib/python3*/dist-packages", "/usr/local/lib/python3*/site-packages",
-                "/opt/*/lib/python3*/site-packages", os.path.expanduser("~/.local/lib/python3*/site-packages"))
+                "/opt/*/lib/python3*/site-packages", os.path.expanduser("~/.local/lib/python3*/site-packages"), os.path.expanduser("~/*/lib/python3*/site-packages"))
     for pattern in patterns:
         folders += [Path(path) for path in sorted(glob.glob(pattern))]
     return list(dict.fromkeys(folder for folder in folders if folder.is_dir()))
