@@ -38,6 +38,12 @@ FeatureFolder::FeatureFolder(fs::path folder)
     : folder_(std::move(folder)),
       files_(folder_, kFoldersBelow, is_feature_file, "give the folder of the features with --features") {}
 
+bool FeatureFolder::has(const std::string& id) const {
+  std::vector<fs::path> files = files_.find(id);
+  std::erase_if(files, is_of_whole_slides);
+  return !files.empty();
+}
+
 fs::path FeatureFolder::file_of(const std::string& id) const {
   std::vector<fs::path> files = files_.find(id);
   std::erase_if(files, is_of_whole_slides);

@@ -21,6 +21,8 @@ class FeatureFolder {
   /// folders h5_files. Throws Error for none, saying what was looked for, and for files of two folders,
   /// between which nobody can choose.
   std::filesystem::path file_of(const std::string& id) const;
+  /// Whether there is any.
+  bool has(const std::string& id) const;
 
  private:
   std::filesystem::path folder_;

@@ -29,12 +29,14 @@ struct SlideFacts {
   std::string dialect;
   double mpp = 0;
   bool is_given_mpp = false;
+  bool has_no_features = false;  // there is no file of them
   double area_um2 = 0;
   int64_t feature_width = 0;
 };
 
 void examine_features(const SlideRecord& record, const FeatureFolder& folder, const Config& config,
                       SlideFacts& facts) {
+  facts.has_no_features = !folder.has(record.id);
   facts.file = folder.file_of(record.id);
   const Tensor features = read_features(facts.file.string(), config.features_key).features;  // (N,D)
   check(features.dim(0) > 0, "{}: holds no instance", facts.file.string());
@@ -169,11 +171,21 @@ void note_mpp(Dataset& dataset, const std::vector<SlideFacts>& facts, const Conf
 void settle(Dataset& dataset, const Config& config, const std::vector<SlideFacts>& facts) {
   // Files that cannot be read leave a split empty; to say that too helps nobody before they are skipped.
   std::vector<std::string> of_classes = class_problems(dataset);
+  std::vector<std::string> missing;
+  for (std::size_t i = 0; i < facts.size(); ++i) {
+    if (facts[i].has_no_features) missing.push_back(dataset.slides[i].id);
+  }
+  constexpr std::size_t kOneByOne = 8;
+  if (missing.size() > kOneByOne)
+    dataset.problems.push_back(
+        fmt::format("{}: no features of {} of {} slides (here and two folders below): {}", config.features,
+                    missing.size(), facts.size(), listed(missing)));
   for (std::size_t i = 0; i < facts.size(); ++i) {
     dataset.notes.insert(dataset.notes.end(), facts[i].notes.begin(), facts[i].notes.end());
     if (facts[i].problem.empty()) continue;
     const bool is_said = !dataset.problems.empty() && dataset.problems.back() == facts[i].problem;
-    if (!is_said) dataset.problems.push_back(facts[i].problem);
+    const bool is_listed = facts[i].has_no_features && missing.size() > kOneByOne;
+    if (!is_said && !is_listed) dataset.problems.push_back(facts[i].problem);
     dataset.left_out[dataset.slides[i].id] = facts[i].problem;
   }
   std::erase_if(dataset.slides,

@@ -269,6 +269,19 @@ TEST_F(FeaturePreflightTest, AllBadFilesAreInOneListAndCanBeSkipped) {
   EXPECT_EQ(dataset_.left_out.size(), 6U);
 }
 
+TEST_F(FeaturePreflightTest, ManyMissingFilesAreOneLine) {
+  for (int i = 10; i < 40; ++i) {
+    dataset_.slides.push_back(dataset_.slides[static_cast<std::size_t>(i % 6)]);
+    dataset_.slides.back().id = fmt::format("s{}", i);
+  }
+  EXPECT_NE(error_of([&] { preflight(dataset_, config_); }).find("preflight: 1 problem (listed above)"),
+            std::string::npos);
+  EXPECT_TRUE(
+      has(dataset_.problems, "f: no features of 30 of 36 slides (here and two folders below): s10, s11, "))
+      << joined(dataset_.problems);
+  EXPECT_EQ(dataset_.left_out.size(), 30U);
+}
+
 TEST_F(FeaturePreflightTest, AFolderThatIsNotThereIsOneLine) {
   config_.features = folder_ / "g";
   EXPECT_NE(error_of([&] {

@@ -12,6 +12,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::size_t kMostSlides = 100000;
+
 /// Slides of one name are told apart by nobody: all of them are left out.
 void leave_out_namesakes(Dataset& dataset) {
   std::map<std::string, const SlideRecord*> first;
@@ -70,6 +72,8 @@ Dataset load_dataset(const Config& config, const fs::path& phantom_root,
     const std::string problem = slide_id_problem(slide.id);
     return problem.empty() ? problem : fmt::format("{}: {}", slide.place, problem);
   });
+  check(dataset.slides.size() <= kMostSlides, "{}: has {} slides; {} are the most that one run takes",
+        dataset.name, dataset.slides.size(), kMostSlides);
   leave_out_namesakes(dataset);
   if (!config.labels.empty()) {
     join_labels(dataset, config.labels);
