@@ -22,6 +22,9 @@ void fill_with(const Tensor& target, double value) {
   });
 }
 
+/// Targets, labels, offsets: what a step brings to the device does not wait for the work before it.
+constexpr std::size_t kQueuedCopyBytes = std::size_t{256} << 10;
+
 Tensor zeros_like(const Tensor& tensor) {
   return filled(tensor.shape(), 0, tensor.dtype(), tensor.device());
 }
@@ -51,6 +54,10 @@ void copy_into(const Tensor& target, const Tensor& source) {
   if (target.numel() == 0) return;
   if (source.device() != target.device()) {
     const Tensor whole = source.is_contiguous() ? source : contiguous_copy(source);
+    if (whole.device() == Device::cpu && whole.bytes() <= kQueuedCopyBytes) {
+      queue_copy_to_device(target.device(), target.raw(), whole.raw(), whole.bytes(), kDefaultStream);
+      return;
+    }
     copy_bytes(target.raw(), target.device(), whole.raw(), whole.device(), whole.bytes(), kDefaultStream);
     return;
   }

@@ -94,14 +94,12 @@ AttentionPooling gated_attention(const Variable& gate_v, const Variable& gate_u,
 Variable max_instances(const Variable& logits) {
   const Tensor critical = critical_instances(logits.value());  // (C)
   const int64_t classes = critical.dim(0);
-  Tensor flat = critical;  // (C) element critical[c], c of (N,C); the same number for one class
-  if (classes > 1) {
-    flat = copied_to(critical, Device::cpu);
-    for (int64_t c = 0; c < classes; ++c) flat.data<int64_t>()[c] = flat.data<int64_t>()[c] * classes + c;
-    flat = moved_to(flat, logits.device());
-  }
-  const Variable elements = reshape(logits, Shape{logits.numel(), 1});  // (N·C,1)
-  return reshape(gather_rows(elements, flat), Shape{classes});          // (C)
+  const Variable rows = gather_rows(logits, critical);  // (C,C): row c is that of class c's critical instance
+  if (classes == 1) return reshape(rows, Shape{1});
+  std::vector<int64_t> diagonal;
+  for (int64_t c = 0; c < classes; ++c) diagonal.push_back(c * classes + c);
+  const Tensor places = moved_to(Tensor::of(diagonal, {classes}), logits.device());            // (C)
+  return reshape(gather_rows(reshape(rows, {classes * classes, 1}), places), Shape{classes});  // (C)
 }
 
 }  // namespace mt::ops

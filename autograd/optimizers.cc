@@ -51,9 +51,11 @@ void ArenaOptimizer::step(double learning_rate) {
   const int64_t n = arena_.size();
   float* values = arena_.values().data<float>();
   const float* grads = arena_.grads().data<float>();
-  check(kernels.gradient_norm(grads, n, nullptr).finite,
-        "training diverged: a gradient is NaN or infinite at step {}; use a smaller learning rate",
-        steps_ + 1);
+  kernels.require_finite(
+      grads, n,
+      fmt::format("training diverged: a gradient is NaN or infinite at step {}; use a smaller learning rate",
+                  steps_ + 1),
+      nullptr);
   ++steps_;
   if (is_adam_) {
     AdamRule rule;

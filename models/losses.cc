@@ -15,12 +15,12 @@ Variable weighted_bag_terms(const MilLoss& loss, const MilLossWeights& weights) 
 }
 
 /// ‖mean of the rows‖² of normalised rows z (R,D).
-double length_of_mean(const Variable& z) {
+Variable length_of_mean(const Variable& z) {
   NoGradGuard no_tape;
   const auto rows = z.dim(0);
   const Variable average(filled({1, rows}, 1.0 / static_cast<double>(rows), z.dtype(), z.device()));
   const Variable mean = ops::matmul(average, z.detach());  // (1,D)
-  return ops::sum(ops::mul(mean, mean)).item();
+  return ops::sum(ops::mul(mean, mean));
 }
 
 /// On the device, one label per row.
@@ -140,12 +140,12 @@ ContrastiveLoss contrastive_loss(const Variable& embeddings, const ContrastiveBa
   }
   if (recipe.supcon_weight > 0) {
     const Variable part = supervised_part(z, batch, recipe);
-    loss.supcon = part.item();
+    loss.supcon = part.detach();
     loss.total = ops::scale(part, recipe.supcon_weight);
   }
   if (recipe.nt_xent_weight > 0) {
     const Variable part = view_part(z, batch, recipe);
-    loss.nt_xent = part.item();
+    loss.nt_xent = part.detach();
     const Variable weighted = ops::scale(part, recipe.nt_xent_weight);
     loss.total = loss.total.defined() ? ops::add(loss.total, weighted) : weighted;
   }

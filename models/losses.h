@@ -54,13 +54,14 @@ struct ContrastiveBatch {
   std::vector<uint8_t> uncertain;  // (images) or empty; nonzero: contrast of nobody
 };
 
+/// Scalars. They stay on the device: item() waits for it, so it is asked when the step's work is queued.
 struct ContrastiveLoss {
   Variable total;
-  double supcon = 0;  // unweighted; 0 when not computed
-  double nt_xent = 0;
+  Variable supcon;  // its two parts, unweighted and without a tape; not defined() when not computed
+  Variable nt_xent;
   /// ‖mean of the normalised rows‖², before any mean is taken off: near 1 when the embeddings have collapsed
   /// into one point.
-  double mean_direction = 0;
+  Variable mean_direction;
 };
 
 /// embeddings (R,D), not yet normalised.

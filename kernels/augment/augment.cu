@@ -3,6 +3,7 @@
 
 #include "kernels/augment/augment_filter.cuh"
 #include "kernels/augment/augment_pixel.cuh"
+#include "kernels/common/fill_array.cuh"
 #include "kernels/common/tables.h"
 #include "kernels/common/warp.cuh"
 #include "kernels/copy/copy_cast.cuh"
@@ -243,11 +244,11 @@ void write_views(const uint8_t* images, const AugmentParameters* parameters, con
     any_goes_on = any_goes_on || view.second_pass != 0;
   }
   const DeviceViews on_device(views, size, size, stream);
-  const DeviceArray<StainTables> tables(&stain_tables(), 1, stream);
-  const DeviceArray<unsigned long long> luma_sums(std::vector<unsigned long long>(views.size(), 0), stream);
+  const DeviceArray<unsigned long long> luma_sums(static_cast<int64_t>(views.size()));
+  fill_array(luma_sums.data(), static_cast<int64_t>(views.size()), 0ULL, stream);
   const DeviceArray<uint8_t> between(any_goes_on ? batch * size * size * 3 : 0);  // (B,size,size,3)
   launch<first_pass<As>>(batch * tiles_of(size, size, kTileHeight, kTileWidth), kThreads, 0, stream, images,
-                         on_device.data(), on_device.filters(), tables.data(), between.data(),
+                         on_device.data(), on_device.filters(), stain_tables_on_device(), between.data(),
                          luma_sums.data(), out, height, width, size);
   if (!any_goes_on) return;
   launch<second_pass<As>>(batch * tiles_of(size, size, kBlurTile, kBlurTile), kThreads,

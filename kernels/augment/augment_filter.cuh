@@ -102,6 +102,16 @@ class DeviceViews {
   DeviceArray<int32_t> weights_;
 };
 
+/// The tables of the stain jitter never change: they are brought once and stay.
+inline const StainTables* stain_tables_on_device() {
+  static const auto* tables = [] {
+    auto* memory = new DeviceArray<StainTables>(1);
+    copy_bytes(memory->data(), kDevice, &stain_tables(), Device::cpu, sizeof(StainTables));
+    return memory;
+  }();
+  return tables->data();
+}
+
 /// The view that only resizes a whole image.
 inline AugmentView whole_view(int64_t height, int64_t width, int64_t out_height, int64_t out_width) {
   if (height < 1 || width < 1 || out_height < 1 || out_width < 1) {

@@ -149,11 +149,11 @@ void write_views_naive(const uint8_t* images, const AugmentParameters* parameter
   if (batch == 0) return;
   const int64_t pixels = size * size;
   const DeviceViews on_device(views, size, size, stream);
-  const DeviceArray<StainTables> tables(&stain_tables(), 1, stream);
   const DeviceArray<unsigned long long> luma_sums(batch);
   const DeviceArray<uint8_t> rgb(batch * pixels * 3);
   resample(images, views, on_device, rgb.data(), height, width, size, size, stream);
-  for_each<jitter_stains>(batch * pixels, stream, rgb.data(), on_device.data(), tables.data(), pixels);
+  for_each<jitter_stains>(batch * pixels, stream, rgb.data(), on_device.data(), stain_tables_on_device(),
+                          pixels);
   for (int i = 0; i < 4; ++i) {
     for_each<sum_lumas>(batch, stream, rgb.data(), on_device.data(), i, luma_sums.data(), pixels);
     for_each<jitter_colours>(batch * pixels, stream, rgb.data(), on_device.data(), i, luma_sums.data(),

@@ -4,9 +4,10 @@
 // are merged in one fixed order. Included by .cu files only.
 
 #include <cstdint>
-#include <vector>
+#include <string>
 
 #include "kernels/common/device_array.cuh"
+#include "kernels/common/report.cuh"
 #include "kernels/common/warp.cuh"
 #include "kernels/device/kernel.h"
 
@@ -162,10 +163,10 @@ __device__ inline void store_softmax_part(float logit, int64_t row, int64_t inst
 constexpr int64_t kNormaliseRows = 8 * kAttentionThreads;
 
 /// attention[n,c] = exp(logits[n,c] − largest) / sum. Grid: (blocks of rows, C). Every block merges the parts
-/// of its class in the same order; block 0 of a class tells its first NaN row.
+/// of its class in the same order; block 0 of a class reports its first NaN row, as no_nan_logit() reads it.
 __global__ void attention_normalise(const float* logits, const SoftmaxPart* parts, float* attention,
-                                    int64_t* nan_rows, int64_t instances, int64_t classes, int64_t tiles) {
-  // logits, attention: (N,C), parts: (tiles,C), nan_rows: (C)
+                                    FailureWord no_nan, int64_t instances, int64_t classes, int64_t tiles) {
+  // logits, attention: (N,C), parts: (tiles,C)
   const int64_t c = blockIdx.y;
   float largest = -INFINITY;
   int64_t nan_row = kNoRow;
@@ -183,19 +184,15 @@ __global__ void attention_normalise(const float* logits, const SoftmaxPart* part
   const int64_t end = begin + kNormaliseRows < instances ? begin + kNormaliseRows : instances;
   for (int64_t n = begin + threadIdx.x; n < end; n += kAttentionThreads)
     attention[n * classes + c] = expf(logits[n * classes + c] - largest) / sum;
-  if (blockIdx.x == 0 && threadIdx.x == 0) nan_rows[c] = nan_row;
+  if (blockIdx.x == 0 && threadIdx.x == 0 && nan_row != kNoRow) report(no_nan, c * instances + nan_row);
 }
 
-/// Throws for the first class that has a NaN logit, as the cpu does. nan_rows: (C) on the device.
-void fail_at_nan(const int64_t* nan_rows, int64_t classes, const char* operation, Stream stream) {
-  std::vector<int64_t> rows(static_cast<std::size_t>(classes));
-  copy_bytes(rows.data(), Device::cpu, nan_rows, kDevice, rows.size() * sizeof(int64_t), stream);
-  for (const int64_t row : rows) {
-    if (row != kNoRow) {
-      fail_kernel(std::string(operation) + ": the attention logit of instance " + std::to_string(row) +
-                  " is NaN");
-    }
-  }
+/// Fails for the first class that has a NaN logit, as on the cpu: kernels report class · instances + row.
+QueuedCheck no_nan_logit(const char* operation, int64_t instances, Stream stream) {
+  return {kDevice, stream, [=](int64_t index) {
+            return std::string(operation) + ": the attention logit of instance " +
+                   std::to_string(index % instances) + " is NaN";
+          }};
 }
 
 // ---- Backward of the softmax

@@ -11,6 +11,7 @@
 
 #include "kernels/device/device.h"
 #include "kernels/device/pool.h"
+#include "kernels/device/queued_check.h"
 #include "tensor/check.h"
 
 // Linked with the PTX machine (kernels/ptx) in place of NVIDIA's runtime.
@@ -119,7 +120,9 @@ class CudaRuntime final : public DeviceRuntime {
     copy(target, source, bytes, cudaMemcpyHostToDevice, stream);
   }
   void copy_to_host(void* target, const void* source, std::size_t bytes, Stream stream) override {
-    copy(target, source, bytes, cudaMemcpyDeviceToHost, stream);
+    check_cuda(cudaMemcpyAsync(target, source, bytes, cudaMemcpyDeviceToHost, native(stream)),
+               "cudaMemcpyAsync", bytes);
+    wait_and_read_checks(stream, "copy, or work queued before it", bytes);
   }
   void copy_on_device(void* target, const void* source, std::size_t bytes, Stream stream) override {
     check_cuda(cudaMemcpyAsync(target, source, bytes, cudaMemcpyDeviceToDevice, native(stream)),
@@ -148,10 +151,11 @@ class CudaRuntime final : public DeviceRuntime {
     check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate");
     return reinterpret_cast<Stream>(stream);
   }
-  void destroy_stream(Stream stream) noexcept override { cudaStreamDestroy(native(stream)); }
-  void synchronize(Stream stream) override {
-    check_cuda(cudaStreamSynchronize(native(stream)), "cudaStreamSynchronize");
+  void destroy_stream(Stream stream) noexcept override {
+    forget_failures(stream);
+    cudaStreamDestroy(native(stream));
   }
+  void synchronize(Stream stream) override { wait_and_read_checks(stream, "cudaStreamSynchronize", 0); }
   EventHandle create_event() override {
     cudaEvent_t event = nullptr;
     check_cuda(cudaEventCreate(&event), "cudaEventCreate");
@@ -174,8 +178,10 @@ class CudaRuntime final : public DeviceRuntime {
     return static_cast<double>(milliseconds) * 1e-3;
   }
   GraphHandle record_graph(Stream stream, const std::function<void()>& body) override {
-    check_cuda(cudaStreamBeginCapture(native(stream), cudaStreamCaptureModeThreadLocal),
-               "cudaStreamBeginCapture");
+    if (cudaStreamBeginCapture(native(stream), cudaStreamCaptureModeThreadLocal) != cudaSuccess) {
+      cudaGetLastError();
+      return nullptr;
+    }
     bool complete = true;
     try {
       body();
@@ -200,6 +206,21 @@ class CudaRuntime final : public DeviceRuntime {
   }
 
  private:
+  /// The stream's word of failed checks comes with what is waited for.
+  static void wait_and_read_checks(Stream stream, const char* what, std::size_t bytes) {
+    FailureBits seen = kNoFailure;
+    FailureBits* word = unread_failures(stream);
+    if (word != nullptr) {
+      check_cuda(cudaMemcpyAsync(&seen, word, sizeof(seen), cudaMemcpyDeviceToHost, native(stream)),
+                 "cudaMemcpyAsync", sizeof(seen));
+    }
+    check_cuda(cudaStreamSynchronize(native(stream)), what, bytes);
+    if (word == nullptr) return;
+    if (seen != kNoFailure) {
+      check_cuda(cudaMemsetAsync(word, 0xFF, sizeof(seen), native(stream)), "cudaMemsetAsync", sizeof(seen));
+    }
+    throw_failures(stream, seen);
+  }
   static void copy(void* target, const void* source, std::size_t bytes, cudaMemcpyKind kind, Stream stream) {
     check_cuda(cudaMemcpyAsync(target, source, bytes, kind, native(stream)), "cudaMemcpyAsync", bytes);
     check_cuda(cudaStreamSynchronize(native(stream)), "copy, or work queued before it", bytes);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -12,7 +13,9 @@
 #include "kernels/device/host_runtime.h"
 #include "kernels/device/launch.h"
 #include "kernels/device/pool.h"
+#include "kernels/device/queued_check.h"
 #include "kernels/fill/fill.h"
+#include "kernels/optimizer/optimizer.h"
 #include "kernels/softmax/softmax.h"
 #include "tensor/check.h"
 #include "tensor/tensor.h"
@@ -205,6 +208,51 @@ TEST(CudaGraphTest, WhatWaitsForTheDeviceCannotBeRecorded) {
   const Graph nothing(Device::cuda, stream.get(), [] {});
   EXPECT_FALSE(nothing.recorded());
   synchronize(Device::cuda);  // and no error is left behind
+}
+
+TEST(FailureLedgerTest, TheFirstCheckThatFailedIsDescribed) {
+  FailureLedger ledger;
+  EXPECT_TRUE(ledger.empty());
+  const auto describe = [](const char* name) {
+    return [name](int64_t index) { return fmt::format("{} at {}", name, index); };
+  };
+  const FailureBits a = ledger.announce(describe("a"));
+  const FailureBits b = ledger.announce(describe("b"));
+  const int64_t far = (int64_t{1} << kFailureIndexBits) - 1;
+  EXPECT_LT(a | static_cast<FailureBits>(far), b);  // whatever index a names, it is said first
+  EXPECT_EQ(ledger.settle(std::min(b | 3, b | 7)), "b at 3");
+  EXPECT_TRUE(ledger.empty());
+  EXPECT_EQ(ledger.announce(describe("c")), a);  // numbers begin anew
+  EXPECT_EQ(ledger.settle(kNoFailure), "");
+  EXPECT_TRUE(ledger.empty());
+  EXPECT_EQ(ledger.settle(a | 1), "");  // of nobody
+}
+
+TEST_P(DeviceTest, AFailedCheckIsSaidOnceAndTheNextOnesGoOn) {
+  if (GetParam() == Device::cpu) GTEST_SKIP() << "the cpu checks as it computes";
+  const std::vector<float> bad{1, NAN, 2};
+  const Tensor gradients = Tensor::empty({3}, DType::f32, GetParam());
+  const auto& op = optimizer<float>(GetParam());
+  const auto require = [&](const char* error) {
+    op.require_finite(gradients.data<float>(), 3, error, nullptr);
+  };
+  for (int round = 0; round < 2; ++round) {
+    copy_bytes(gradients.raw(), GetParam(), bad.data(), Device::cpu, gradients.bytes());
+    EXPECT_EQ(error_of([&] {
+                require("first");
+                require("second");
+                std::vector<float> back(3);
+                copy_bytes(back.data(), Device::cpu, gradients.raw(), GetParam(), gradients.bytes());
+              }),
+              "first");
+    const std::vector<float> good{1, 2, 3};
+    copy_bytes(gradients.raw(), GetParam(), good.data(), Device::cpu, gradients.bytes());
+    EXPECT_EQ(error_of([&] {
+                require("third");
+                synchronize(GetParam());
+              }),
+              "no error");
+  }
 }
 
 /// A device on which some kernel has failed: whoever waits is told.

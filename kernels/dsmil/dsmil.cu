@@ -23,34 +23,23 @@ void check_shape(const DsmilShape& s) {
   }
 }
 
-/// Throws for the smallest NaN logit in row-major order. nan_rows: (C) on the device.
-void fail_at_nan_score(const int64_t* nan_rows, int64_t classes, Stream stream) {
-  std::vector<int64_t> rows(static_cast<std::size_t>(classes));
-  copy_bytes(rows.data(), Device::cpu, nan_rows, kDevice, rows.size() * sizeof(int64_t), stream);
-  int64_t row = kNoRow;
-  std::size_t of_class = 0;
-  for (std::size_t c = 0; c < rows.size(); ++c) {
-    if (rows[c] < row) {
-      row = rows[c];
-      of_class = c;
-    }
-  }
-  if (row != kNoRow) {
-    fail_kernel("dsmil: the logit of instance " + std::to_string(row) + " and class " +
-                std::to_string(of_class) + " is NaN");
-  }
+/// Fails for the smallest NaN logit in row-major order, whose place kernels report.
+QueuedCheck no_nan_score(int64_t classes, Stream stream) {
+  return {kDevice, stream, [=](int64_t place) {
+            return "dsmil: the logit of instance " + std::to_string(place / classes) + " and class " +
+                   std::to_string(place % classes) + " is NaN";
+          }};
 }
 
 // ---- 1. Naive: one thread per output, sums in double
 
-__global__ void critical_naive(const float* logits, int64_t* critical, int64_t* nan_rows, int64_t instances,
+__global__ void critical_naive(const float* logits, int64_t* critical, FailureWord no_nan, int64_t instances,
                                int64_t classes) {  // logits: (N,C)
   const int64_t c = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (c < classes) {
     int64_t best = 0;
-    nan_rows[c] = kNoRow;
-    for (int64_t n = instances - 1; n >= 0; --n) {
-      if (logits[n * classes + c] != logits[n * classes + c]) nan_rows[c] = n;
+    for (int64_t i = c; i < instances * classes; i += classes) {
+      if (logits[i] != logits[i]) report(no_nan, i);
     }
     for (int64_t n = 1; n < instances; ++n) {
       if (logits[n * classes + c] > logits[best * classes + c]) best = n;
@@ -71,15 +60,14 @@ __global__ void logits_naive(DsmilShape s, const float* q, const int64_t* critic
   }
 }
 
-__global__ void softmax_naive(const float* logits, float* attention, int64_t* nan_rows, int64_t instances,
+__global__ void softmax_naive(const float* logits, float* attention, FailureWord no_nan, int64_t instances,
                               int64_t classes) {  // logits, attention: (N,C)
   const int64_t c = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (c < classes) {
     float largest = -INFINITY;
-    nan_rows[c] = kNoRow;
-    for (int64_t n = instances - 1; n >= 0; --n) {
+    for (int64_t n = 0; n < instances; ++n) {
       const float logit = logits[n * classes + c];
-      if (logit != logit) nan_rows[c] = n;
+      if (logit != logit) report(no_nan, c * instances + n);
       largest = fmaxf(largest, logit);
     }
     double sum = 0;
@@ -165,24 +153,24 @@ Extent naive_grid(int64_t outputs) {
 void critical_instances_naive(const float* logits, int64_t* critical, int64_t instances, int64_t classes,
                               Stream stream) {
   require_bag(instances >= 1);
-  const DeviceArray<int64_t> nan_rows(classes);
-  launch<critical_naive>(naive_grid(classes), kNaiveThreads, 0, stream, logits, critical, nan_rows.data(),
+  const QueuedCheck no_nan = no_nan_score(classes, stream);
+  launch<critical_naive>(naive_grid(classes), kNaiveThreads, 0, stream, logits, critical, no_nan.word(),
                          instances, classes);
-  fail_at_nan_score(nan_rows.data(), classes, stream);
+  no_nan.queued();
 }
 
 void forward_naive(const DsmilShape& s, const float* q, const int64_t* critical, const float* values,
                    float* attention, float* pooled, Stream stream) {
   check_shape(s);
   const DeviceArray<float> logits(s.instances * s.classes);
-  const DeviceArray<int64_t> nan_rows(s.classes);
+  const QueuedCheck no_nan = no_nan_logit("dsmil", s.instances, stream);
   launch<logits_naive>(naive_grid(s.instances * s.classes), kNaiveThreads, 0, stream, s, q, critical,
                        logits.data());
   launch<softmax_naive>(naive_grid(s.classes), kNaiveThreads, 0, stream, logits.data(), attention,
-                        nan_rows.data(), s.instances, s.classes);
+                        no_nan.word(), s.instances, s.classes);
   launch<pool_naive>(naive_grid(s.classes * s.value_width), kNaiveThreads, 0, stream, attention, values,
                      pooled, s.instances, s.classes, s.value_width);
-  fail_at_nan(nan_rows.data(), s.classes, "dsmil", stream);
+  no_nan.queued();
 }
 
 void backward_naive(const DsmilShape& s, const float* q, const int64_t* critical, const float* values,
@@ -252,9 +240,10 @@ __global__ void critical_of_range(const float* logits, Winner* winners, int64_t 
   if (threadIdx.x == 0) winners[blockIdx.x * classes + c] = winner;
 }
 
-/// One block per class.
-__global__ void critical_of_class(const Winner* winners, int64_t* critical, int64_t* nan_rows, int64_t ranges,
-                                  int64_t classes) {
+/// One block per class. Where all logits are NaN the first row stands for the class, so that what follows
+/// reads inside of the bag.
+__global__ void critical_of_class(const Winner* winners, int64_t* critical, FailureWord no_nan,
+                                  int64_t ranges, int64_t classes) {
   const int64_t c = blockIdx.x;
   Winner mine{-INFINITY, kNoRow, kNoRow};
   for (int64_t i = threadIdx.x; i < ranges; i += kAttentionThreads) {
@@ -267,8 +256,8 @@ __global__ void critical_of_class(const Winner* winners, int64_t* critical, int6
   }
   const Winner winner = block_winner(mine);
   if (threadIdx.x == 0) {
-    critical[c] = winner.row;
-    nan_rows[c] = winner.nan_row;
+    critical[c] = winner.row == kNoRow ? 0 : winner.row;
+    if (winner.nan_row != kNoRow) report(no_nan, winner.nan_row * classes + c);
   }
 }
 
@@ -277,12 +266,12 @@ void critical_instances(const float* logits, int64_t* critical, int64_t instance
   require_bag(instances >= 1);
   const int64_t ranges = blocks_for(instances, kScoreRows);
   const DeviceArray<Winner> winners(ranges * classes);
-  const DeviceArray<int64_t> nan_rows(classes);
+  const QueuedCheck no_nan = no_nan_score(classes, stream);
   launch<critical_of_range>({ranges, classes}, kAttentionThreads, 0, stream, logits, winners.data(),
                             instances, classes);
-  launch<critical_of_class>(classes, kAttentionThreads, 0, stream, winners.data(), critical, nan_rows.data(),
+  launch<critical_of_class>(classes, kAttentionThreads, 0, stream, winners.data(), critical, no_nan.word(),
                             ranges, classes);
-  fail_at_nan_score(nan_rows.data(), classes, stream);
+  no_nan.queued();
 }
 
 // ---- 3. Fast: pooling by the critical queries
@@ -311,7 +300,7 @@ void forward(const DsmilShape& s, const float* q, const int64_t* critical, const
   const int64_t tiles = blocks_for(s.instances, kTileRows);
   const DeviceArray<float> logits(s.instances * s.classes);
   const DeviceArray<SoftmaxPart> parts(tiles * s.classes);
-  const DeviceArray<int64_t> nan_rows(s.classes);
+  const QueuedCheck no_nan = no_nan_logit("dsmil", s.instances, stream);
   if (rows_of_vectors(s.query_width, q)) {
     launch<dsmil_logits<4>>({tiles, s.classes}, kAttentionThreads, 0, stream, s, q, critical, logits.data(),
                             parts.data());
@@ -320,10 +309,10 @@ void forward(const DsmilShape& s, const float* q, const int64_t* critical, const
                             parts.data());
   }
   launch<attention_normalise>({blocks_for(s.instances, kNormaliseRows), s.classes}, kAttentionThreads, 0,
-                              stream, logits.data(), parts.data(), attention, nan_rows.data(), s.instances,
+                              stream, logits.data(), parts.data(), attention, no_nan.word(), s.instances,
                               s.classes, tiles);
   pool_rows(attention, values, pooled, s.instances, s.classes, s.value_width, stream);
-  fail_at_nan(nan_rows.data(), s.classes, "dsmil", stream);
+  no_nan.queued();
 }
 
 void backward(const DsmilShape& s, const float* q, const int64_t* critical, const float* values,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "kernels/device/device.h"
 #include "tests/harness/error_of.h"
 #include "tests/harness/golden.h"
 #include "tests/harness/kernel_test.h"
@@ -258,8 +259,18 @@ TEST_P(DsmilTest, NanIsAnErrorThatNamesTheRow) {
   logits[2 * 29000] = logits[2 * 20000 + 1] = NAN;
   Buffer<float> in(logits, device());
   Buffer<int64_t> critical(2, device());
-  EXPECT_EQ(error_of([&] { op().critical_instances(in.data(), critical.data(), 30000, 2, nullptr); }),
+  EXPECT_EQ(error_of([&] {
+              op().critical_instances(in.data(), critical.data(), 30000, 2, nullptr);
+              synchronize(device());
+            }),
             "dsmil: the logit of instance 20000 and class 1 is NaN");
+  // A class of NaN alone: what follows is computed, of a row that is there, before the error is said.
+  Buffer<float> all_nan(std::vector<float>(4, NAN), device());
+  EXPECT_EQ(error_of([&] {
+              op().critical_instances(all_nan.data(), critical.data(), 2, 2, nullptr);
+              synchronize(device());
+            }),
+            "dsmil: the logit of instance 0 and class 0 is NaN");
   // Behind the first of the cpu's chunks of 512, and of the GPU's tiles of 128.
   const int64_t first = device() == Device::cpu ? 900 : 140;
   Bag bag = random_bag(first + 300, 1, 8, 4);

@@ -55,11 +55,10 @@ __global__ void logits_naive(GatedAttentionShape s, const float* gate_v, const f
 }
 
 /// One thread in all.
-__global__ void softmax_naive(const float* logits, float* attention, int64_t* nan_row, int64_t instances) {
+__global__ void softmax_naive(const float* logits, float* attention, FailureWord no_nan, int64_t instances) {
   float largest = -INFINITY;
-  *nan_row = kNoRow;
-  for (int64_t n = instances - 1; n >= 0; --n) {
-    if (logits[n] != logits[n]) *nan_row = n;
+  for (int64_t n = 0; n < instances; ++n) {
+    if (logits[n] != logits[n]) report(no_nan, n);
     largest = fmaxf(largest, logits[n]);
   }
   double sum = 0;
@@ -129,11 +128,11 @@ __global__ void instance_gradient_naive(GatedAttentionShape s, const float* atte
 void forward_naive(const GatedAttentionShape& s, const float* gate_v, const float* gate_u, const float* w,
                    const float* h, float* logits, float* attention, float* pooled, Stream stream) {
   check_shape(s);
-  const DeviceArray<int64_t> nan_row(1);
+  const QueuedCheck no_nan = no_nan_logit("gated_attention", s.instances, stream);
   launch<logits_naive>(naive_grid(s.instances), kNaiveThreads, 0, stream, s, gate_v, gate_u, w, logits);
-  launch<softmax_naive>(1, 1, 0, stream, logits, attention, nan_row.data(), s.instances);
+  launch<softmax_naive>(1, 1, 0, stream, logits, attention, no_nan.word(), s.instances);
   launch<pool_naive>(naive_grid(s.width), kNaiveThreads, 0, stream, s, attention, h, pooled);
-  fail_at_nan(nan_row.data(), 1, "gated_attention", stream);
+  no_nan.queued();
 }
 
 void backward_naive(const GatedAttentionShape& s, const float* gate_v, const float* gate_u, const float* w,
@@ -241,16 +240,16 @@ void forward(const GatedAttentionShape& s, const float* gate_v, const float* gat
   check_shape(s);
   const int64_t tiles = blocks_for(s.instances, kTileRows);
   const DeviceArray<SoftmaxPart> parts(tiles);
-  const DeviceArray<int64_t> nan_row(1);
+  const QueuedCheck no_nan = no_nan_logit("gated_attention", s.instances, stream);
   if (rows_of_vectors(s.gate_width, gate_v, gate_u, w)) {
     launch<gated_logits<4>>(tiles, kAttentionThreads, 0, stream, s, gate_v, gate_u, w, logits, parts.data());
   } else {
     launch<gated_logits<1>>(tiles, kAttentionThreads, 0, stream, s, gate_v, gate_u, w, logits, parts.data());
   }
   launch<attention_normalise>(blocks_for(s.instances, kNormaliseRows), kAttentionThreads, 0, stream, logits,
-                              parts.data(), attention, nan_row.data(), s.instances, 1, tiles);
+                              parts.data(), attention, no_nan.word(), s.instances, 1, tiles);
   pool_rows(attention, h, pooled, s.instances, 1, s.width, stream);
-  fail_at_nan(nan_row.data(), 1, "gated_attention", stream);
+  no_nan.queued();
 }
 
 void backward(const GatedAttentionShape& s, const float* gate_v, const float* gate_u, const float* w,

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "kernels/common/device_array.cuh"
+#include "kernels/common/report.cuh"
 #include "kernels/common/scan.cuh"
 #include "kernels/common/tables.h"
 #include "kernels/common/vectors.cuh"
@@ -17,38 +18,41 @@ constexpr int kThreads = 128;
 
 // ---- Both versions: no index may be outside
 
-/// first_bad becomes the smallest place of an index outside of [0, rows).
-__global__ void check_indices(const int64_t* indices, int64_t rows, int64_t count, int64_t* first_bad) {
+/// Reports the places of indices outside of [0, rows).
+__global__ void check_indices(const int64_t* indices, int64_t rows, int64_t count, FailureWord inside) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i < count && (indices[i] < 0 || indices[i] >= rows)) simt::atomic_min(first_bad, i);
+  if (i < count && (indices[i] < 0 || indices[i] >= rows)) report(inside, i);
 }
 
-/// Waits for the stream, as nothing may be written before the answer is known.
-void require_indices(const int64_t* indices, int64_t rows, int64_t count, Stream stream) {
-  if (count == 0) return;
-  constexpr int64_t kNowhere = INT64_MAX;
-  const DeviceArray<int64_t> first_bad(&kNowhere, 1, stream);
+/// The kernels that follow are given the check's word and write nothing where it has failed. count > 0. On
+/// cuda the error is said later, when the indices may be gone: it names the place alone.
+FailureWord require_indices(const int64_t* indices, int64_t rows, int64_t count, Stream stream) {
+  const QueuedCheck inside(kDevice, stream, [=](int64_t place) {
+    const std::string index = kDevice == Device::cuda
+                                  ? "the index"
+                                  : "index " + std::to_string(value_on_host(indices + place, stream));
+    return "gather: " + index + " at " + std::to_string(place) + " is outside of [0, " +
+           std::to_string(rows) + ")";
+  });
   launch<check_indices>(blocks_for(count, kThreads), kThreads, 0, stream, indices, rows, count,
-                        first_bad.data());
-  const int64_t place = value_on_host(first_bad.data(), stream);
-  if (place == kNowhere) return;
-  fail_kernel("gather: index " + std::to_string(value_on_host(indices + place, stream)) + " at " +
-              std::to_string(place) + " is outside of [0, " + std::to_string(rows) + ")");
+                        inside.word());
+  inside.queued();
+  return inside.word();
 }
 
 // ---- 1. Naive: one thread per element that is written
 
-__global__ void gather_naive(const float* x, const int64_t* indices, float* y, int64_t columns,
-                             int64_t count) {  // x: (rows, columns), y: (count, columns)
+__global__ void gather_naive(const float* x, const int64_t* indices, float* y, int64_t columns, int64_t count,
+                             FailureWord inside) {  // x: (rows, columns), y: (count, columns)
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i < count * columns) y[i] = x[indices[i / columns] * columns + i % columns];
+  if (i < count * columns && !has_failed(inside)) y[i] = x[indices[i / columns] * columns + i % columns];
 }
 
 /// Each element of x looks for its sources in all indices.
 __global__ void scatter_naive(const float* y, const int64_t* indices, float* x, int64_t rows, int64_t columns,
-                              int64_t count) {  // y: (count, columns), x: (rows, columns)
+                              int64_t count, FailureWord inside) {  // y: (count, columns), x: (rows, columns)
   const int64_t t = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (t < rows * columns) {
+  if (t < rows * columns && !has_failed(inside)) {
     float sum = x[t];
     for (int64_t i = 0; i < count; ++i) {
       if (indices[i] == t / columns) sum += y[i * columns + t % columns];
@@ -59,18 +63,20 @@ __global__ void scatter_naive(const float* y, const int64_t* indices, float* x, 
 
 void select_naive(const float* x, const int64_t* indices, float* y, int64_t rows, int64_t columns,
                   int64_t count, Stream stream) {
-  require_indices(indices, rows, count, stream);
-  if (count * columns == 0) return;
+  if (count == 0) return;
+  const FailureWord inside = require_indices(indices, rows, count, stream);
+  if (columns == 0) return;
   launch<gather_naive>(blocks_for(count * columns, kThreads), kThreads, 0, stream, x, indices, y, columns,
-                       count);
+                       count, inside);
 }
 
 void scatter_add_naive(const float* y, const int64_t* indices, float* x, int64_t rows, int64_t columns,
                        int64_t count, Stream stream) {
-  require_indices(indices, rows, count, stream);
-  if (count * columns == 0) return;
+  if (count == 0) return;
+  const FailureWord inside = require_indices(indices, rows, count, stream);
+  if (columns == 0) return;
   launch<scatter_naive>(blocks_for(rows * columns, kThreads), kThreads, 0, stream, y, indices, x, rows,
-                        columns, count);
+                        columns, count, inside);
 }
 
 // ---- 2. Fast gather: kWidth neighbouring elements per thread
@@ -79,10 +85,10 @@ void scatter_add_naive(const float* y, const int64_t* indices, float* x, int64_t
 /// Index: int64_t, or uint32_t (whose division is a quarter of the work) where it holds count · groups.
 template <int kWidth, typename Index>
 __global__ void gather_groups(
-    const float* x, const int64_t* indices, float* y, Index groups,
-    int64_t n) {  // x: (rows, groups, kWidth), y: (count, groups, kWidth); n = count · groups
+    const float* x, const int64_t* indices, float* y, Index groups, int64_t n,
+    FailureWord inside) {  // x: (rows, groups, kWidth), y: (count, groups, kWidth); n = count · groups
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i < n) {
+  if (i < n && !has_failed(inside)) {
     const Index row = static_cast<Index>(i) / groups;
     const Index group = static_cast<Index>(i) % groups;
     const int64_t from = simt::ldg(indices + row) * static_cast<int64_t>(groups) + group;
@@ -92,26 +98,27 @@ __global__ void gather_groups(
 
 template <int kWidth>
 void gather_as(const float* x, const int64_t* indices, float* y, int64_t columns, int64_t count,
-               Stream stream) {
+               FailureWord inside, Stream stream) {
   const int64_t groups = columns / kWidth;
   const int64_t n = count * groups;
   if (n < INT32_MAX) {
     launch<gather_groups<kWidth, uint32_t>>(blocks_for(n, kThreads), kThreads, 0, stream, x, indices, y,
-                                            static_cast<uint32_t>(groups), n);
+                                            static_cast<uint32_t>(groups), n, inside);
   } else {
     launch<gather_groups<kWidth, int64_t>>(blocks_for(n, kThreads), kThreads, 0, stream, x, indices, y,
-                                           groups, n);
+                                           groups, n, inside);
   }
 }
 
 void select(const float* x, const int64_t* indices, float* y, int64_t rows, int64_t columns, int64_t count,
             Stream stream) {
-  require_indices(indices, rows, count, stream);
-  if (count * columns == 0) return;
+  if (count == 0) return;
+  const FailureWord inside = require_indices(indices, rows, count, stream);
+  if (columns == 0) return;
   if (columns % 4 == 0 && aligned_to_vectors(x, y)) {
-    gather_as<4>(x, indices, y, columns, count, stream);
+    gather_as<4>(x, indices, y, columns, count, inside, stream);
   } else {
-    gather_as<1>(x, indices, y, columns, count, stream);
+    gather_as<1>(x, indices, y, columns, count, inside, stream);
   }
 }
 
@@ -131,9 +138,10 @@ struct Hit {
 
 template <int kWidth>
 __global__ void scatter_owned(const float* y, const int64_t* indices, float* x, int64_t rows, int64_t columns,
-                              int64_t count, int64_t owned) {
+                              int64_t count, int64_t owned, FailureWord inside) {
   // y: (count, columns), x: (rows, columns); grid: (ranges of `owned` rows, strips of columns)
   SHARED(Hit, hits, kWalk);
+  if (has_failed(inside)) return;  // all threads
   const int64_t first = blockIdx.x * owned;
   const int64_t end = first + owned < rows ? first + owned : rows;
   const int64_t c = (static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x) * kWidth;
@@ -171,15 +179,16 @@ __global__ void scatter_owned(const float* y, const int64_t* indices, float* x, 
 
 void scatter_add(const float* y, const int64_t* indices, float* x, int64_t rows, int64_t columns,
                  int64_t count, Stream stream) {
-  require_indices(indices, rows, count, stream);
-  if (count * columns == 0) return;
+  if (count == 0) return;
+  const FailureWord inside = require_indices(indices, rows, count, stream);
+  if (columns == 0) return;
   const int64_t owned = blocks_for(rows, kMostOwners);
   const int64_t width = columns % 4 == 0 && aligned_to_vectors(x, y) ? 4 : 1;
   const Extent grid{blocks_for(rows, owned), blocks_for(columns, width * kThreads)};
   if (width == 4) {
-    launch<scatter_owned<4>>(grid, kThreads, 0, stream, y, indices, x, rows, columns, count, owned);
+    launch<scatter_owned<4>>(grid, kThreads, 0, stream, y, indices, x, rows, columns, count, owned, inside);
   } else {
-    launch<scatter_owned<1>>(grid, kThreads, 0, stream, y, indices, x, rows, columns, count, owned);
+    launch<scatter_owned<1>>(grid, kThreads, 0, stream, y, indices, x, rows, columns, count, owned, inside);
   }
 }
 

@@ -8,8 +8,9 @@
 
 namespace mt {
 
-/// x (rows, columns), indices (count) in [0, rows), y (count, columns). An index outside throws an Error that
-/// names it before anything is written. No aliasing.
+/// x (rows, columns), indices (count) in [0, rows), y (count, columns). An index outside is an Error that
+/// names it, and nothing is written; on cuda it is said by the next copy to the host or synchronize(). No
+/// aliasing.
 template <typename T>
 struct Gather {
   /// y[i] = x[indices[i]]

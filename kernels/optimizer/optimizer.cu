@@ -3,10 +3,12 @@
 
 #include "kernels/optimizer/optimizer.h"
 
+#include <cfloat>
 #include <cmath>
 
 #include "kernels/common/device_array.cuh"
 #include "kernels/common/ordered_sum.cuh"
+#include "kernels/common/report.cuh"
 #include "kernels/common/tables.h"
 #include "kernels/common/vectors.cuh"
 #include "kernels/device/kernel.h"
@@ -72,6 +74,11 @@ __global__ void norm_naive(const float* gradients, double* total, int64_t n) {
   double sum = 0;
   for (int64_t i = 0; i < n; ++i) sum = SquareTerm::added(sum, gradients[i]);
   *total = sum;
+}
+
+/// One thread.
+__global__ void check_finite(const double* value, FailureWord finite) {
+  if (!(fabs(*value) <= DBL_MAX)) report(finite, 0);
 }
 
 // ---- 2. Fast: four neighbours per thread, in 16-byte accesses
@@ -171,21 +178,36 @@ void adam(float* parameters, const float* gradients, float* first_moment, float*
   }
 }
 
+/// total: (1) on the device.
+template <bool kNaive>
+void sum_squares(const float* gradients, double* total, int64_t n, Stream stream) {
+  if constexpr (kNaive) {
+    launch<norm_naive>(1, 1, 0, stream, gradients, total, n);
+  } else {
+    ordered_sums<SquareTerm, double>(gradients, total, 1, n, stream);
+  }
+}
+
+template <bool kNaive>
+void require_finite(const float* gradients, int64_t n, const std::string& error, Stream stream) {
+  const DeviceArray<double> total(1);
+  const QueuedCheck finite(kDevice, stream, [=](int64_t) { return error; });
+  sum_squares<kNaive>(gradients, total.data(), n, stream);
+  launch<check_finite>(1, 1, 0, stream, static_cast<const double*>(total.data()), finite.word());
+  finite.queued();
+}
+
 /// Waits for the stream: the norm is the host's.
 template <bool kNaive>
 GradientNorm gradient_norm(const float* gradients, int64_t n, Stream stream) {
   const DeviceArray<double> total(1);
-  if constexpr (kNaive) {
-    launch<norm_naive>(1, 1, 0, stream, gradients, total.data(), n);
-  } else {
-    ordered_sums<SquareTerm, double>(gradients, total.data(), 1, n, stream);
-  }
+  sum_squares<kNaive>(gradients, total.data(), n, stream);
   const double squares = value_on_host(total.data(), stream);
   return {std::sqrt(squares), std::isfinite(squares)};  // squares of finite floats cannot overflow a double
 }
 
-constexpr Optimizer<float> kFast{sgd<false>, adam<false>, gradient_norm<false>};
-constexpr Optimizer<float> kNaive{sgd<true>, adam<true>, gradient_norm<true>};
+constexpr Optimizer<float> kFast{sgd<false>, adam<false>, gradient_norm<false>, require_finite<false>};
+constexpr Optimizer<float> kNaive{sgd<true>, adam<true>, gradient_norm<true>, require_finite<true>};
 
 }  // namespace
 

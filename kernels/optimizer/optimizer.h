@@ -3,6 +3,7 @@
 // optimizer.md.
 
 #include <cstdint>
+#include <string>
 
 #include "kernels/common/stream.h"
 #include "tensor/device.h"
@@ -52,6 +53,9 @@ struct Optimizer {
                int64_t n, int64_t step, double gradient_scale, const AdamRule& rule, Stream stream);
   /// Sums of squares in double over fixed chunks, added in their order.
   GradientNorm (*gradient_norm)(const T* gradients, int64_t n, Stream stream);
+  /// Throws Error(error) when any element is infinite or NaN: on cuda, where this does not wait, from the
+  /// next copy to the host or synchronize().
+  void (*require_finite)(const T* gradients, int64_t n, const std::string& error, Stream stream);
 };
 
 template <typename T>

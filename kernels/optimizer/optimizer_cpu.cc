@@ -132,11 +132,15 @@ GradientNorm gradient_norm(const float* gradients, int64_t n, Stream) {
   return {std::sqrt(total), std::isfinite(total)};  // squares of finite floats cannot overflow a double
 }
 
+void require_finite(const float* gradients, int64_t n, const std::string& error, Stream stream) {
+  check(gradient_norm(gradients, n, stream).finite, "{}", error);
+}
+
 }  // namespace
 
 template <>
 const Optimizer<float>& optimizer<float>(Device device) {
-  static constexpr Optimizer<float> table{sgd, adam, gradient_norm};
+  static constexpr Optimizer<float> table{sgd, adam, gradient_norm, require_finite};
   return device == Device::cpu ? table : device_table<Optimizer<float>>(device, "optimizer");
 }
 

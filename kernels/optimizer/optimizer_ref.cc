@@ -55,13 +55,17 @@ GradientNorm gradient_norm(const double* gradients, int64_t n, Stream) {
   return {std::sqrt(sum), finite};
 }
 
+void require_finite(const double* gradients, int64_t n, const std::string& error, Stream stream) {
+  check(gradient_norm(gradients, n, stream).finite, "{}", error);
+}
+
 }  // namespace
 
 template <>
 const Optimizer<double>& optimizer<double>(Device device) {
   check(device == Device::cpu, "optimizer: the double reference runs on the cpu only, not on {}",
         name_of(device));
-  static constexpr Optimizer<double> table{sgd, adam, gradient_norm};
+  static constexpr Optimizer<double> table{sgd, adam, gradient_norm, require_finite};
   return table;
 }
 

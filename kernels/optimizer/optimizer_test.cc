@@ -2,6 +2,7 @@
 
 #include <variant>
 
+#include "kernels/device/device.h"
 #include "tests/harness/error_of.h"
 #include "tests/harness/golden.h"
 #include "tests/harness/kernel_test.h"
@@ -192,6 +193,23 @@ TEST_P(OptimizerTest, GradientNormSaysWhatIsNotFinite) {
     gradients[39999] = bad;
     EXPECT_FALSE(norm().finite) << bad;
   }
+}
+
+TEST_P(OptimizerTest, WhatIsNotFiniteIsTheCallersError) {
+  std::vector<float> gradients(40000, 3e38F);
+  const auto error = [&] {
+    Buffer<float> in(gradients, device());
+    return error_of([&] {
+      op().require_finite(in.data(), 40000, "diverged at step 3", nullptr);
+      synchronize(device());
+    });
+  };
+  EXPECT_EQ(error(), "no error");
+  for (const float bad : {NAN, HUGE_VALF, -HUGE_VALF}) {
+    gradients[39999] = bad;
+    EXPECT_EQ(error(), "diverged at step 3") << bad;
+  }
+  EXPECT_EQ(error_of([&] { op().require_finite(nullptr, 0, "no gradient", nullptr); }), "no error");
 }
 
 TEST_P(OptimizerTest, RefusesMissingState) {

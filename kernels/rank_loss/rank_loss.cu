@@ -6,6 +6,7 @@
 #include "kernels/common/bitonic.cuh"
 #include "kernels/common/device_array.cuh"
 #include "kernels/common/ordered_key.cuh"
+#include "kernels/common/report.cuh"
 #include "kernels/common/tables.h"
 #include "kernels/common/warp.cuh"
 #include "kernels/device/kernel.h"
@@ -14,21 +15,18 @@
 namespace mt::MT_BACKEND {
 namespace {
 
-using Row = unsigned long long;  // the integer of 64 bits that atomics know
-constexpr Row kNoRow = ~Row{0};
-
 // ---- 1. Naive: each instance counts those that come before it
 
 constexpr int kThreads = 128;
 
-/// One block per bag. selected: (bags, top); first_nan: the smallest row whose logit is NaN.
+/// One block per bag. selected: (bags, top). Rows whose logit is NaN are reported.
 __global__ void rank_select_naive(const float* logits, const int64_t* offsets, int64_t top, int64_t* selected,
-                                  Row* first_nan) {
+                                  FailureWord no_nan) {
   const int64_t bag = blockIdx.x;
   const float* x = logits + offsets[bag];  // (n)
   const int64_t n = offsets[bag + 1] - offsets[bag];
   for (int64_t i = threadIdx.x; i < n; i += blockDim.x) {
-    if (x[i] != x[i]) simt::atomic_min(first_nan, static_cast<Row>(offsets[bag] + i));
+    if (x[i] != x[i]) report(no_nan, offsets[bag] + i);
     const uint32_t key = ordered_key(x[i]);
     int64_t place = 0;
     for (int64_t j = 0; j < n && place < top; ++j) {
@@ -131,7 +129,7 @@ struct Choice {
 /// (2·pairs, top). May be called again at once: barriers stand between what one call reads and the next one
 /// writes.
 __device__ double select_in_block(const float* logits, const int64_t* offsets, int64_t bag, int64_t top,
-                                  const Choice& choice, int64_t* selected, Row* first_nan) {
+                                  const Choice& choice, int64_t* selected, FailureWord no_nan) {
   uint64_t* chosen = choice.chosen;
   const float* x = logits + offsets[bag];  // (n)
   const int64_t n = offsets[bag + 1] - offsets[bag];
@@ -143,7 +141,7 @@ __device__ double select_in_block(const float* logits, const int64_t* offsets, i
   const uint64_t last = last_chosen_place(x, n, static_cast<unsigned>(used), choice.bins);
   simt::sync_threads();
   for (int64_t i = threadIdx.x; i < n; i += kBlockThreads) {
-    if (x[i] != x[i]) simt::atomic_min(first_nan, static_cast<Row>(offsets[bag] + i));
+    if (x[i] != x[i]) report(no_nan, offsets[bag] + i);
     const uint64_t place = place_of(x[i], i);
     if (place <= last) chosen[simt::atomic_add(&choice.count[0], 1U)] = place;
   }
@@ -160,12 +158,12 @@ __device__ double select_in_block(const float* logits, const int64_t* offsets, i
 
 /// One block per bag. selected: (bags, top), means: (bags).
 __global__ void rank_select(const float* logits, const int64_t* offsets, int64_t top, int64_t* selected,
-                            double* means, Row* first_nan) {
+                            double* means, FailureWord no_nan) {
   SHARED(unsigned, bins, kDigitBins);
   SHARED(uint64_t, chosen, kMostSorted);
   SHARED(unsigned, chosen_count, 1);
   const double mean =
-      select_in_block(logits, offsets, blockIdx.x, top, {bins, chosen, chosen_count}, selected, first_nan);
+      select_in_block(logits, offsets, blockIdx.x, top, {bins, chosen, chosen_count}, selected, no_nan);
   if (threadIdx.x == 0) means[blockIdx.x] = mean;
 }
 
@@ -197,14 +195,14 @@ __global__ void rank_backward(const float* loss, const float* dloss, const int64
 /// top).
 __global__ void rank_with_gradient(const float* logits, const float* dloss, const int64_t* offsets,
                                    int64_t top, float* loss, int64_t* selected, float* dlogits,
-                                   Row* first_nan) {
+                                   FailureWord no_nan) {
   SHARED(unsigned, bins, kDigitBins);
   SHARED(uint64_t, chosen, kMostSorted);
   SHARED(unsigned, chosen_count, 1);
   const int64_t pair = blockIdx.x;
   const Choice choice{bins, chosen, chosen_count};
-  const double positive = select_in_block(logits, offsets, 2 * pair, top, choice, selected, first_nan);
-  const double negative = select_in_block(logits, offsets, 2 * pair + 1, top, choice, selected, first_nan);
+  const double positive = select_in_block(logits, offsets, 2 * pair, top, choice, selected, no_nan);
+  const double negative = select_in_block(logits, offsets, 2 * pair + 1, top, choice, selected, no_nan);
   const float hinge = hinge_of(positive, negative);
   if (threadIdx.x == 0) loss[pair] = hinge;
   for (int64_t bag = 2 * pair; bag < 2 * pair + 2;
@@ -224,10 +222,10 @@ void check_bags(const int64_t* offsets, int64_t pairs, int64_t top) {
   }
 }
 
-/// Throws where a kernel has found a NaN.
-void refuse_nan(const Row* first_nan, Stream stream) {
-  const Row row = value_on_host(first_nan, stream);
-  if (row != kNoRow) fail_kernel("rank_loss: the logit of row " + std::to_string(row) + " is NaN");
+/// Fails for the smallest row whose logit is NaN.
+QueuedCheck no_nan_logit(Stream stream) {
+  return {kDevice, stream,
+          [](int64_t row) { return "rank_loss: the logit of row " + std::to_string(row) + " is NaN"; }};
 }
 
 void forward_naive(const float* logits, const int64_t* offsets, int64_t pairs, int64_t top, float* loss,
@@ -236,11 +234,11 @@ void forward_naive(const float* logits, const int64_t* offsets, int64_t pairs, i
   if (pairs == 0) return;
   const DeviceArray<int64_t> starts(offsets, 2 * pairs + 1, stream);
   const DeviceArray<double> means(2 * pairs);
-  const DeviceArray<Row> first_nan(&kNoRow, 1, stream);
+  const QueuedCheck no_nan = no_nan_logit(stream);
   const int64_t* const device_offsets = starts.data();
   launch<rank_select_naive>(2 * pairs, kThreads, 0, stream, logits, device_offsets, top, selected,
-                            first_nan.data());
-  refuse_nan(first_nan.data(), stream);
+                            no_nan.word());
+  no_nan.queued();
   launch<rank_means_naive>(blocks_for(2 * pairs, kThreads), kThreads, 0, stream, logits, device_offsets,
                            2 * pairs, top, static_cast<const int64_t*>(selected), means.data());
   launch<rank_hinge>(blocks_for(pairs, kThreads), kThreads, 0, stream,
@@ -264,12 +262,12 @@ void forward(const float* logits, const int64_t* offsets, int64_t pairs, int64_t
   }
   const DeviceArray<int64_t> starts(offsets, 2 * pairs + 1, stream);
   const DeviceArray<double> means(2 * pairs);
-  const DeviceArray<Row> first_nan(&kNoRow, 1, stream);
+  const QueuedCheck no_nan = no_nan_logit(stream);
   launch<rank_select>(2 * pairs, kBlockThreads, 0, stream, logits, static_cast<const int64_t*>(starts.data()),
-                      top, selected, means.data(), first_nan.data());
+                      top, selected, means.data(), no_nan.word());
   launch<rank_hinge>(blocks_for(pairs, kThreads), kThreads, 0, stream,
                      static_cast<const double*>(means.data()), loss, pairs);
-  refuse_nan(first_nan.data(), stream);
+  no_nan.queued();
 }
 
 void backward_naive(const float* loss, const float* dloss, const int64_t* offsets, const int64_t* selected,
@@ -304,11 +302,11 @@ void with_gradient(const float* logits, const float* dloss, const int64_t* offse
     return;
   }
   const DeviceArray<int64_t> starts(offsets, 2 * pairs + 1, stream);
-  const DeviceArray<Row> first_nan(&kNoRow, 1, stream);
+  const QueuedCheck no_nan = no_nan_logit(stream);
   launch<rank_with_gradient>(pairs, kBlockThreads, 0, stream, logits, dloss,
                              static_cast<const int64_t*>(starts.data()), top, loss, selected, dlogits,
-                             first_nan.data());
-  refuse_nan(first_nan.data(), stream);
+                             no_nan.word());
+  no_nan.queued();
 }
 
 constexpr RankLoss<float> kFast{forward, backward, with_gradient};

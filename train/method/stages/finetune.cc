@@ -240,11 +240,13 @@ class Finetuning {
     rows.labels.assign(batch.ids.size(), 0);
     std::fill_n(rows.labels.begin(), positives, 1);
     const ContrastiveRecipe recipe = recipe_for(config_, is_step_two);
+    Variable mean_direction;
     const double loss = contrastive_.gradients(views, [&](const Variable& z) {
       const ContrastiveLoss parts = contrastive_loss(z, rows, recipe);
-      last_mean_direction_ = parts.mean_direction;
+      mean_direction = parts.mean_direction;
       return parts.total;
     });
+    last_mean_direction_ = mean_direction.item();
     optimizer_.step(rate);
     ++updates_;
     images_ += images;

@@ -123,10 +123,10 @@ class MilTraining {
     int64_t steps = 0;
     const auto update = [&](const Variable& loss) {
       check_interrupted();
-      sum += loss.item();
-      ++steps;
       backward(loss);
       optimizer.step(rate);
+      sum += loss.item();  // waits for the device: once a step, when all of it is queued
+      ++steps;
     };
     if (!task_.ranking && config_.mil_steps == "single") {
       std::vector<std::size_t> all = positive;
