@@ -6,6 +6,7 @@
 #include "kernels/common/instruction_set.h"
 #include "kernels/common/tables.h"
 #include "kernels/device/device.h"
+#include "kernels/vendor/vendor.h"
 #include "tensor/allocator.h"
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
@@ -84,6 +85,8 @@ std::vector<std::string> notes_of(const RunFolder& folder, const Dataset& datase
     if (const auto found = record.texts.find("chunk"); found != record.texts.end())
       notes.push_back(fmt::format("{}: {}", step, found->second));
   }
+  if (kernel_choice() == KernelChoice::automatic && config.device == "cuda" && !vendor_missing().empty())
+    notes.push_back("own kernels alone, as NVIDIA's libraries do not load: " + vendor_missing());
   return notes;
 }
 

@@ -209,17 +209,18 @@ class CudaRuntime final : public DeviceRuntime {
   /// The stream's word of failed checks comes with what is waited for.
   static void wait_and_read_checks(Stream stream, const char* what, std::size_t bytes) {
     FailureBits seen = kNoFailure;
-    FailureBits* word = unread_failures(stream);
-    if (word != nullptr) {
-      check_cuda(cudaMemcpyAsync(&seen, word, sizeof(seen), cudaMemcpyDeviceToHost, native(stream)),
+    const UnreadChecks unread = unread_checks(stream);
+    if (unread.count > 0) {
+      check_cuda(cudaMemcpyAsync(&seen, unread.word, sizeof(seen), cudaMemcpyDeviceToHost, native(stream)),
                  "cudaMemcpyAsync", sizeof(seen));
     }
     check_cuda(cudaStreamSynchronize(native(stream)), what, bytes);
-    if (word == nullptr) return;
+    if (unread.count == 0) return;
     if (seen != kNoFailure) {
-      check_cuda(cudaMemsetAsync(word, 0xFF, sizeof(seen), native(stream)), "cudaMemsetAsync", sizeof(seen));
+      check_cuda(cudaMemsetAsync(unread.word, 0xFF, sizeof(seen), native(stream)), "cudaMemsetAsync",
+                 sizeof(seen));
     }
-    throw_failures(stream, seen);
+    throw_failures(stream, unread, seen);
   }
   static void copy(void* target, const void* source, std::size_t bytes, cudaMemcpyKind kind, Stream stream) {
     check_cuda(cudaMemcpyAsync(target, source, bytes, kind, native(stream)), "cudaMemcpyAsync", bytes);

@@ -16,11 +16,12 @@ struct StreamChecks {
   FailureLedger ledger;
 };
 
-/// By device and stream. The mutex guards the map; a stream's checks are queued by one thread at a time.
+/// Programs may read results in one thread while another queues work.
+std::mutex mutex;
+
+/// By device and stream. To be called with the mutex held.
 StreamChecks& checks_of(Device device, Stream stream) {
-  static std::mutex mutex;
   static auto& all = *new std::map<std::pair<Device, Stream>, StreamChecks>;  // outlives static tensors
-  const std::scoped_lock lock(mutex);
   return all[{device, stream}];
 }
 
@@ -39,39 +40,52 @@ FailureBits FailureLedger::announce(Describe describe) {
   return (pending_.size() - 1) << kFailureIndexBits;
 }
 
-std::string FailureLedger::settle(FailureBits seen) {
-  const std::vector<Describe> checks = std::exchange(pending_, {});
+std::string FailureLedger::settle(FailureBits seen, std::size_t count) {
   const FailureBits number = seen >> kFailureIndexBits;
-  if (seen == kNoFailure || number >= checks.size()) return "";
-  return checks[number](static_cast<int64_t>(seen & ((FailureBits{1} << kFailureIndexBits) - 1)));
+  std::string error;
+  if (seen != kNoFailure && number < pending_.size())
+    error = pending_[number](static_cast<int64_t>(seen & ((FailureBits{1} << kFailureIndexBits) - 1)));
+  if (count == pending_.size()) pending_.clear();
+  return error;
 }
 
 QueuedCheck::QueuedCheck(Device device, Stream stream, FailureLedger::Describe describe)
     : device_(device), stream_(stream) {
+  bool full = false;
+  {
+    const std::scoped_lock lock(mutex);
+    full = checks_of(device, stream).ledger.full();
+  }
+  if (full) synchronize(device, stream);
+  const std::scoped_lock lock(mutex);
   StreamChecks& checks = checks_of(device, stream);
   if (checks.word == nullptr) checks.word = new_word(device, stream);
-  if (checks.ledger.full()) synchronize(device, stream);
   word_ = {checks.word, checks.ledger.announce(std::move(describe))};
 }
 
 void QueuedCheck::queued() const {
   if (device_ == Device::cuda) return;
+  const std::scoped_lock lock(mutex);
   StreamChecks& checks = checks_of(device_, stream_);
-  const std::string error = checks.ledger.settle(std::exchange(*checks.word, kNoFailure));
+  const std::string error =
+      checks.ledger.settle(std::exchange(*checks.word, kNoFailure), checks.ledger.size());
   check(error.empty(), "{}", error);
 }
 
-FailureBits* unread_failures(Stream stream) {
+UnreadChecks unread_checks(Stream stream) {
+  const std::scoped_lock lock(mutex);
   const StreamChecks& checks = checks_of(Device::cuda, stream);
-  return checks.ledger.empty() ? nullptr : checks.word;
+  return {checks.word, checks.ledger.size()};
 }
 
-void throw_failures(Stream stream, FailureBits seen) {
-  const std::string error = checks_of(Device::cuda, stream).ledger.settle(seen);
+void throw_failures(Stream stream, const UnreadChecks& unread, FailureBits seen) {
+  const std::scoped_lock lock(mutex);
+  const std::string error = checks_of(Device::cuda, stream).ledger.settle(seen, unread.count);
   check(error.empty(), "{}", error);
 }
 
 void forget_failures(Stream stream) {
+  const std::scoped_lock lock(mutex);
   StreamChecks& checks = checks_of(Device::cuda, stream);
   if (checks.word != nullptr) allocator(Device::cuda).deallocate(checks.word, sizeof(FailureBits));
   checks = {};

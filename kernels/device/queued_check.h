@@ -34,13 +34,12 @@ class FailureLedger {
   using Describe = std::function<std::string(int64_t index)>;
   /// The check's number, where FailureWord has it.
   FailureBits announce(Describe describe);
-  bool empty() const { return pending_.empty(); }
+  std::size_t size() const { return pending_.size(); }
   /// Whether the next number would be too large.
   bool full() const { return pending_.size() >= std::size_t{1} << 18; }
-  /// Forgets all checks, which have been made; `seen` is what their word holds. The text of the one that
-  /// failed, or
-  /// "".
-  std::string settle(FailureBits seen);
+  /// `seen` is what the word held once the first `count` checks had been made. The text of the one that
+  /// failed, or "". The checks are forgotten, unless others were announced in the meantime.
+  std::string settle(FailureBits seen, std::size_t count);
 
  private:
   std::vector<Describe> pending_;
@@ -66,10 +65,15 @@ class QueuedCheck {
   FailureWord word_;
 };
 
-/// For the cuda runtime: the word of a stream that has unread checks, else null.
-FailureBits* unread_failures(Stream stream);
-/// And what the word held, once all work queued before is done: throws Error where a check has failed.
-void throw_failures(Stream stream, FailureBits seen);
+/// A stream's checks at one moment.
+struct UnreadChecks {
+  FailureBits* word;  // on the device
+  std::size_t count;
+};
+/// For the cuda runtime, before it waits: the word is to be read unless count is 0.
+UnreadChecks unread_checks(Stream stream);
+/// And when all work queued before is done, with what the word held: throws Error where a check has failed.
+void throw_failures(Stream stream, const UnreadChecks& unread, FailureBits seen);
 /// The stream is gone.
 void forget_failures(Stream stream);
 

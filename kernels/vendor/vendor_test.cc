@@ -190,7 +190,7 @@ class VendorFallbackTest : public VendorModuleTest {
     if (path.empty()) return false;
     void* module = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     EXPECT_NE(module, nullptr) << dlerror();
-    static const VendorHost host{&allocator(Device::simt),
+    static const VendorHost host{&allocator(Device::cpu),  // the fakes leave their workspaces alone
                                  &gemm<float>(Device::simt),
                                  &activation<float>(Device::simt),
                                  &conv2d<float>(Device::simt),

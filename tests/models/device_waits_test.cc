@@ -141,7 +141,7 @@ TEST_F(DeviceWaitsTest, AContrastiveStepWithItsViewsWaitsOnceForItsLoss) {
   ParameterArena arena(network.parameters());
   ArenaOptimizer optimizer = ArenaOptimizer::adam(arena, 1e-4);
   constexpr int64_t kImages = 8;
-  constexpr int64_t kSide = 32;
+  constexpr int64_t kSide = 64;
   const Tensor pixels = Tensor::empty({kImages, kSide, kSide, 3}, DType::u8, Device::simt);
   std::vector<uint8_t> bytes(pixels.bytes());
   for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i * 37 + i / 256);
