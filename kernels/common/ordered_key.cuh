@@ -31,8 +31,9 @@ __device__ inline int digit_shift(int digit) {
   return digit == 0 ? 21 : digit == 1 ? 10 : 0;
 }
 
+/// 16 bytes and more: nvcc reads it from shared memory in one access of that width.
 template <typename Count>
-struct FoundBin {
+struct alignas(16) FoundBin {
   unsigned bin;
   Count rank;   // within the bin
   Count count;  // of the bin
