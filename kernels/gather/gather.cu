@@ -141,7 +141,7 @@ __global__ void scatter_owned(const float* y, const int64_t* indices, float* x, 
                               int64_t count, int64_t owned, FailureWord inside) {
   // y: (count, columns), x: (rows, columns); grid: (ranges of `owned` rows, strips of columns)
   SHARED(Hit, hits, kWalk);
-  if (has_failed(inside)) return;  // all threads
+  if (has_failed(inside)) count = 0;  // for all threads alike
   const int64_t first = blockIdx.x * owned;
   const int64_t end = first + owned < rows ? first + owned : rows;
   const int64_t c = (static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x) * kWidth;
