@@ -6,7 +6,6 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
-#include <pugixml.hpp>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
@@ -16,6 +15,7 @@
 #include "tensor/text.h"
 #include "wsi/annotation.h"
 #include "wsi/annotation_group.h"
+#include "wsi/xml_within.h"
 
 namespace mt::wsi {
 namespace {
@@ -112,9 +112,7 @@ std::string escaped(std::string_view text) {
 Annotations read_asap(const std::filesystem::path& path, const std::vector<std::string>& tumour_groups) {
   const std::string text = read_file(path.string());
   pugi::xml_document document;
-  const pugi::xml_parse_result parsed = document.load_buffer(text.data(), text.size());
-  check(static_cast<bool>(parsed), "{}: not readable as XML ({} at byte {})", path.string(),
-        parsed.description(), parsed.offset);
+  parse_xml_within(text, path.string() + ": not readable as XML", document);
   const pugi::xml_node root = document.child("ASAP_Annotations");
   check(document.child("Annotations").child("Annotation").child("Regions").empty(),
         "{}: is Aperio ImageScope's XML, which is not read; export it as QuPath's GeoJSON or ASAP's XML",

@@ -1,13 +1,12 @@
 #include "wsi/file.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <system_error>
 
 #include "tensor/check.h"
+#include "tensor/io/input_file.h"
 
 namespace mt::wsi {
 namespace {
@@ -19,15 +18,8 @@ std::string system_message(int error) {
 }  // namespace
 
 RandomAccessFile::RandomAccessFile(const std::filesystem::path& path)
-    : path_(path), descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)), size_(0) {
-  check(descriptor_ >= 0, "{}: cannot be opened: {}", path.string(), system_message(errno));
-  struct stat facts {};
-  const bool known = ::fstat(descriptor_, &facts) == 0 && S_ISREG(facts.st_mode);
-  if (!known) {
-    ::close(descriptor_);
-    fail("{}: not a regular file", path.string());
-  }
-  size_ = static_cast<uint64_t>(facts.st_size);
+    : path_(path), descriptor_(-1), size_(0) {
+  descriptor_ = open_regular_file(path.string(), size_);
 }
 
 RandomAccessFile::~RandomAccessFile() {

@@ -4,18 +4,20 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "tensor/check.h"
 #include "tensor/io/input_file.h"
+#include "tensor/io/json_within.h"
 #include "tensor/text.h"
 #include "wsi/annotation.h"
 #include "wsi/annotation_group.h"
+#include "wsi/json_pieces.h"
 
 namespace mt::wsi {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;             // reading: names are found in logarithmic time
+using Written = nlohmann::ordered_json;  // members in the order of the RFC
 
 /// What was read so far.
 struct Drawing {
@@ -142,8 +144,8 @@ void read_feature(const Json& feature, const std::string& where, const std::stri
   }
 }
 
-Json ring_of(const std::vector<Point>& points) {
-  Json ring = Json::array();
+Written ring_of(const std::vector<Point>& points) {
+  Written ring = Written::array();
   const auto rounded = [](double value) { return std::round(value * 1000) / 1000; };
   for (const Point& point : points) ring.push_back({rounded(point.x), rounded(point.y)});
   if (!points.empty()) ring.push_back(ring[0]);
@@ -152,21 +154,37 @@ Json ring_of(const std::vector<Point>& points) {
 
 }  // namespace
 
+namespace {
+
+/// A point takes about 170 bytes as JSON, and 20 or more as text.
+JsonLimits limits_of(std::string_view text) {
+  JsonLimits limits;
+  limits.bytes = std::min(10 * text.size() + (uint64_t{16} << 20),
+                          std::max<uint64_t>(uint64_t{320} << 20, 3 * text.size()));
+  return limits;
+}
+
+}  // namespace
+
 Annotations read_geojson(const std::filesystem::path& path, const std::vector<std::string>& tumour_groups) {
-  const Json document = Json::parse(read_file(path.string()), nullptr, /*allow_exceptions=*/false);
-  check(!document.is_discarded(), "{}: not readable as JSON", path.string());
+  const std::string text = read_file(path.string());
+  const JsonPieces pieces = cut_json(text, "features");
+  const Json document = parse_json_within(pieces.shell, limits_of(pieces.shell), path.string());
   const std::string type = text_of(member(document, "type"));
-  const Json& features = type == "FeatureCollection" ? member(document, "features") : document;
-  check(features.is_array() || type == "Feature",
+  check(pieces.has_list ? document.is_array() || type == "FeatureCollection" : type == "Feature",
         "{}: is neither a FeatureCollection, nor a Feature, nor a list of them; annotations must be QuPath's "
         "GeoJSON",
         path.string());
   Drawing drawing;
-  const std::size_t count = features.is_array() ? features.size() : 1;
+  const std::size_t count = pieces.has_list ? pieces.elements.size() : 1;
   for (std::size_t i = 0; i < count; ++i) {
+    const std::string where = fmt::format("feature {}", i);
+    const Json feature = pieces.has_list
+                             ? parse_json_within(pieces.elements[i], limits_of(pieces.elements[i]),
+                                                 fmt::format("{}: {}", path.string(), where))
+                             : document;
     try {
-      read_feature(features.is_array() ? features[i] : features, fmt::format("feature {}", i), path.string(),
-                   tumour_groups, drawing);
+      read_feature(feature, where, path.string(), tumour_groups, drawing);
     } catch (const Error& error) {
       drawing.notes.emplace_back(error.what());
     }
@@ -176,21 +194,21 @@ Annotations read_geojson(const std::filesystem::path& path, const std::vector<st
 }
 
 std::string to_geojson(const Annotations& annotations) {
-  const std::array<Json, 2> colours = {Json{200, 0, 0}, Json{180, 180, 180}};
-  Json features = Json::array();
+  const std::array<Written, 2> colours = {Written{200, 0, 0}, Written{180, 180, 180}};
+  Written features = Written::array();
   for (const Polygon& polygon : annotations.polygons()) {
-    Json feature{{"type", "Feature"}};
-    Json& rings = feature["geometry"] = {{"type", "Polygon"}, {"coordinates", Json::array()}};
+    Written feature{{"type", "Feature"}};
+    Written& rings = feature["geometry"] = {{"type", "Polygon"}, {"coordinates", Written::array()}};
     rings["coordinates"].push_back(ring_of(polygon.points));
     for (const std::vector<Point>& hole : polygon.holes) rings["coordinates"].push_back(ring_of(hole));
-    Json& properties = feature["properties"] = {{"objectType", "annotation"}};
+    Written& properties = feature["properties"] = {{"objectType", "annotation"}};
     if (!polygon.name.empty()) properties["name"] = polygon.name;
     properties["classification"] = {{"name", group_of(polygon)},
                                     {"color", colours[polygon.excluded ? 1 : 0]}};
     features.push_back(std::move(feature));
   }
-  const Json collection{{"type", "FeatureCollection"}, {"features", std::move(features)}};
-  return collection.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  const Written collection{{"type", "FeatureCollection"}, {"features", std::move(features)}};
+  return collection.dump(-1, ' ', false, Written::error_handler_t::replace) + "\n";
 }
 
 }  // namespace mt::wsi

@@ -11,15 +11,22 @@
 
 namespace mt {
 
-InputFile::InputFile(std::string path) : path_(std::move(path)) {
-  descriptor_ = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-  check(descriptor_ >= 0, "{}: cannot be opened ({})", path_, std::strerror(errno));
+int open_regular_file(const std::string& path, uint64_t& size) {
+  // Without O_NONBLOCK the opening of a FIFO waits for somebody who writes into it. Reads of a regular file
+  // are the same with it.
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  check(descriptor >= 0, "{}: cannot be opened ({})", path, std::strerror(errno));
   struct stat info {};
-  if (fstat(descriptor_, &info) != 0 || !S_ISREG(info.st_mode)) {
-    close(descriptor_);
-    fail("{}: is not a regular file", path_);
+  if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
+    close(descriptor);
+    fail("{}: is not a regular file", path);
   }
-  size_ = static_cast<uint64_t>(info.st_size);
+  size = static_cast<uint64_t>(info.st_size);
+  return descriptor;
+}
+
+InputFile::InputFile(std::string path) : path_(std::move(path)) {
+  descriptor_ = open_regular_file(path_, size_);
 }
 
 InputFile::~InputFile() {

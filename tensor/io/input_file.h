@@ -7,6 +7,10 @@
 
 namespace mt {
 
+/// A descriptor of a regular file for reading, and its size. Never waits: a FIFO or a device is an Error, as
+/// is a file that cannot be opened. The caller closes it.
+int open_regular_file(const std::string& path, uint64_t& size);
+
 /// A file opened for reading; reads from any thread. (pread rather than mmap: a file that shrinks while it is
 /// used is an error, not a SIGBUS.)
 class InputFile {

@@ -25,6 +25,8 @@ class PickleMachine {
   std::size_t position() const { return position_; }
 
  private:
+  static constexpr uint64_t kPointer = 2 * sizeof(PickleValue*);  // in a vector that grows
+
   // Reading bytes.
   std::string_view take(uint64_t count) {
     check(count <= bytes_.size() - position_, "pickle: ends in the middle, at byte {}; is the file complete?",
@@ -51,6 +53,7 @@ class PickleMachine {
 
   // The stack. Values below the last mark cannot be reached before the mark is taken away.
   PickleValue* push(PickleValue* value) {
+    arena_.take(kPointer);
     stack_.push_back(value);
     return value;
   }
@@ -98,6 +101,7 @@ class PickleMachine {
         push(Kind::tuple);
         return true;
       case '(':
+        arena_.take(kPointer);
         marks_.push_back(stack_.size());
         return true;
       default:
@@ -131,33 +135,38 @@ class PickleMachine {
       }
       case 'X':  // BINUNICODE
       case 'T':  // BINSTRING
-        push(Kind::text)->text = take(unsigned_number(4));
+        push_text(Kind::text, take(unsigned_number(4)));
         return true;
       case 0x8C:  // SHORT_BINUNICODE
       case 'U':   // SHORT_BINSTRING
-        push(Kind::text)->text = take(unsigned_number(1));
+        push_text(Kind::text, take(unsigned_number(1)));
         return true;
       case 0x8D:  // BINUNICODE8
-        push(Kind::text)->text = take(unsigned_number(8));
+        push_text(Kind::text, take(unsigned_number(8)));
         return true;
       case 'B':  // BINBYTES
-        push(Kind::bytes)->text = take(unsigned_number(4));
+        push_text(Kind::bytes, take(unsigned_number(4)));
         return true;
       case 0x8E:  // BINBYTES8
       case 0x96:  // BYTEARRAY8
-        push(Kind::bytes)->text = take(unsigned_number(8));
+        push_text(Kind::bytes, take(unsigned_number(8)));
         return true;
       case 'C':  // SHORT_BINBYTES
-        push(Kind::bytes)->text = take(unsigned_number(1));
+        push_text(Kind::bytes, take(unsigned_number(1)));
         return true;
       default:
         return false;
     }
   }
 
+  void push_text(Kind kind, std::string_view text) {
+    arena_.take(text.size());
+    push(kind)->text = text;
+  }
+
   void push_long(std::string_view digits) {
     if (digits.size() > 8) {
-      push(Kind::big_integer)->text = digits;
+      push_text(Kind::big_integer, digits);
       return;
     }
     uint64_t value = !digits.empty() && (digits.back() & 0x80) != 0 ? ~uint64_t{0} : 0;
@@ -177,16 +186,14 @@ class PickleMachine {
         check(unsigned_number(8) <= bytes_.size() - position_, "pickle: a frame reaches beyond the end");
         return true;
       case 'q':  // BINPUT
-        memo_[unsigned_number(1)] = top();
+        remember(unsigned_number(1));
         return true;
       case 'r':  // LONG_BINPUT
-        memo_[unsigned_number(4)] = top();
+        remember(unsigned_number(4));
         return true;
-      case 0x94: {  // MEMOIZE
-        const uint64_t next = memo_.size();
-        memo_[next] = top();
+      case 0x94:  // MEMOIZE
+        remember(memo_.size());
         return true;
-      }
       case 'h':  // BINGET
         push(remembered(unsigned_number(1)));
         return true;
@@ -207,6 +214,11 @@ class PickleMachine {
     }
   }
 
+  void remember(uint64_t number) {
+    constexpr uint64_t kMemoEntry = 48;
+    arena_.take(kMemoEntry);
+    memo_[number] = top();
+  }
   PickleValue* remembered(uint64_t number) {
     const auto found = memo_.find(number);
     check(found != memo_.end(), "pickle: asks for memo {}, which nothing was put in", number);
@@ -301,6 +313,7 @@ class PickleMachine {
 
   void push_global(const std::string& module, const std::string& name) {
     std::string full = module + "." + name;
+    arena_.take(full.size());
     push(host_.knows(full) ? Kind::global : Kind::opaque)->text = std::move(full);
   }
 
@@ -310,7 +323,7 @@ class PickleMachine {
     pop();
     const PickleValue* function = pop();
     if (function->kind == Kind::opaque) {
-      push(Kind::opaque)->text = function->text;
+      push_text(Kind::opaque, function->text);
       return;
     }
     check(function->kind == Kind::global, "pickle: needs a function at byte {}", position_ - 1);
@@ -327,6 +340,7 @@ class PickleMachine {
   void append(Kind kind, const char* what, const std::vector<PickleValue*>& items) {
     if (top()->kind == Kind::opaque) return;
     std::vector<PickleValue*>& all = top(kind, what)->items;
+    arena_.take(items.size() * kPointer);
     all.insert(all.end(), items.begin(), items.end());
   }
 

@@ -46,16 +46,22 @@ struct PickleValue {
 /// Owns values. Each opcode makes at most one.
 class PickleArena {
  public:
+  /// `budget_bytes`: the most that the values may take in all.
+  explicit PickleArena(uint64_t budget_bytes) : left_(budget_bytes) {}
+  /// Counts memory that a value takes beside itself.
+  void take(uint64_t bytes) {
+    check(bytes <= left_, "pickle: its values take more memory than any checkpoint's");
+    left_ -= bytes;
+  }
   PickleValue* make(PickleValue::Kind kind) {
-    constexpr std::size_t kMostValues = std::size_t{1}
-                                        << 21;  // a checkpoint with 10,000 tensors has about 250,000
-    check(values_.size() < kMostValues, "pickle: has more values than any checkpoint needs");
+    take(sizeof(PickleValue));
     values_.emplace_back();
     values_.back().kind = kind;
     return &values_.back();
   }
 
  private:
+  uint64_t left_;
   std::deque<PickleValue> values_;
 };
 

@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
-#include <set>
 
 #include "tensor/io/atomic_file.h"
 #include "tensor/io/dense.h"
+#include "tensor/io/json_within.h"
 #include "tensor/io/seal.h"
 #include "tensor/io/sha256.h"
 
@@ -16,7 +15,8 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::string_view kMetadataKey = "__metadata__";
-constexpr uint64_t kMostHeaderBytes = 100'000'000;  // as the format's own implementation has it
+constexpr uint64_t kMostHeaderBytes = 100'000'000;           // as the format's own implementation has it
+constexpr uint64_t kMostHeaderMemory = uint64_t{256} << 20;  // 300,000 tensors
 
 struct TypeName {
   std::string_view name;
@@ -60,24 +60,6 @@ std::vector<int64_t> integers(const Json& object, const char* key, const std::st
   return values;
 }
 
-Json parse_json(std::string_view text, const std::string& path) {
-  std::set<std::string> seen;
-  const auto refuse_twice = [&](int depth, Json::parse_event_t event, Json& value) {
-    if (event == Json::parse_event_t::key && depth == 1) {
-      check(seen.insert(value.get<std::string>()).second, "{}: tensor {} is there twice", path,
-            value.get<std::string>());
-    }
-    return true;
-  };
-  try {
-    Json json = Json::parse(text, refuse_twice);
-    check(json.is_object(), "{}: the safetensors header is no JSON object", path);
-    return json;
-  } catch (const Json::exception&) {
-    fail("{}: the safetensors header is no valid JSON; is the file complete?", path);
-  }
-}
-
 /// Fills the blank seal of the header, if it has one, with the hash of the file to be.
 void fill_seal(std::string_view prefix, std::string& header, const NamedTensors& tensors) {
   const std::size_t at = header.find(blank_seal());
@@ -108,7 +90,9 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {
 
 void SafetensorsFile::parse_header(std::string_view text, uint64_t data_bytes) {
   const std::string& path = file_.path();
-  const Json json = parse_json(text, path);
+  const JsonLimits limits{kMostHeaderMemory, 8, true};
+  const Json json = parse_json_within(text, limits, path + ": the safetensors header");
+  check(json.is_object(), "{}: the safetensors header is no JSON object", path);
   for (const auto& [name, value] : json.items()) {
     check(value.is_object(), "{}: the header's entry {} is no object", path, name);
     if (name == kMetadataKey) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <set>
 #include <unordered_map>
 
 #include "tensor/io/dense.h"
@@ -67,16 +68,22 @@ class LegacyHost final : public TorchHost {
   std::unordered_map<std::string, Storage*> waiting_;
 };
 
+/// Memory for the values of a pickle: 64 times its size is more than any honest one takes, and no checkpoint
+/// has half a million values.
+uint64_t pickle_budget(uint64_t pickle_bytes) {
+  return std::min(64 * pickle_bytes + (uint64_t{16} << 20), uint64_t{128} << 20);
+}
+
 // Walks through nested dicts, lists and tuples and collects what a caller wants.
 class Collector {
  public:
-  /// The limit on values visited and on the letters of their paths stops files that refer to the same values
-  /// over and over.
-  Collector(TorchCheckpoint& checkpoint, std::size_t limit) : checkpoint_(checkpoint), limit_(limit) {}
+  explicit Collector(TorchCheckpoint& checkpoint) : checkpoint_(checkpoint) {}
 
   void collect(const PickleValue& value) {
     constexpr std::size_t kMostDepth = 64;
-    check(keys_.size() < kMostDepth && ++visited_ <= limit_, "pickle: the values are nested too deeply");
+    // Hostile files refer to the same values over and over.
+    check(keys_.size() < kMostDepth && ++visited_ <= kMostVisited,
+          "pickle: the values are nested too deeply");
     switch (value.kind) {
       case Kind::dict:
         for (std::size_t i = 0; i + 1 < value.items.size(); i += 2)
@@ -87,6 +94,7 @@ class Collector {
         for (std::size_t i = 0; i < value.items.size(); ++i) descend(std::to_string(i), *value.items[i]);
         return;
       case Kind::tensor:
+        count_letters(path_length_);
         checkpoint_.tensors.push_back({keys_, value.tensor});
         return;
       case Kind::integer:
@@ -98,6 +106,7 @@ class Collector {
       case Kind::text:
         return keep(value.text);
       case Kind::opaque:
+        count_letters(value.text.size());
         checkpoint_.opaque.emplace_back(TorchEntry{keys_, {}}.path(), value.text);
         return;
       default:
@@ -109,34 +118,42 @@ class Collector {
   void descend(std::string key, const PickleValue& value) {
     const std::size_t length = key.size();
     path_length_ += length;
-    letters_ += path_length_;
-    check(letters_ / 64 <= limit_, "pickle: the values are nested too deeply");
+    count_letters(path_length_);
     keys_.push_back(std::move(key));
     collect(value);
     keys_.pop_back();
     path_length_ -= length;
   }
+  void count_letters(std::size_t letters) {
+    letters_ += letters;
+    check(letters_ <= kMostLetters, "pickle: the values are nested too deeply");
+  }
   void keep(std::string text) {
+    count_letters(text.size());
     checkpoint_.values.emplace_back(TorchEntry{keys_, {}}.path(), std::move(text));
   }
   static std::string key_of(const PickleValue& key) {
     return key.kind == Kind::integer ? std::to_string(key.integer) : key.text;
   }
 
+  static constexpr std::size_t kMostVisited = std::size_t{1} << 20;
+  static constexpr std::size_t kMostLetters = std::size_t{64} << 20;  // of paths and texts in all
+
   TorchCheckpoint& checkpoint_;
-  std::size_t limit_;
   std::size_t visited_ = 0;
   std::size_t path_length_ = 0;  // letters of keys_
   std::size_t letters_ = 0;      // of the paths of all values so far
   std::vector<std::string> keys_;
 };
 
-TorchCheckpoint collected(const PickleValue& root, std::size_t limit) {
+TorchCheckpoint collected(const PickleValue& root) {
   TorchCheckpoint checkpoint;
-  Collector(checkpoint, limit).collect(root);
+  Collector(checkpoint).collect(root);
+  std::set<const Storage*> done;
   for (const TorchEntry& entry : checkpoint.tensors) {
     if (entry.tensor.dtype() != DType::boolean) continue;
     const std::shared_ptr<Storage>& memory = entry.tensor.storage();
+    if (!done.insert(memory.get()).second) continue;
     const int64_t bytes = static_cast<int64_t>(memory->bytes());
     normalise_booleans(Tensor::view_of(memory, 0, Shape({bytes}), std::array<int64_t, 1>{1}, DType::boolean));
   }
@@ -155,11 +172,14 @@ TorchCheckpoint read_zip(const std::string& path) {
   check(prefix.has_value(), "{}: is a zip file without data.pkl, so torch.save did not write it", path);
   check(!archive.has(*prefix + "byteorder") || archive.read(*prefix + "byteorder") == "little",
         "{}: was saved on a big-endian machine; save it again on a little-endian one", path);
+  constexpr std::size_t kMostPickle = std::size_t{64} << 20;
+  check(archive.size(*prefix + std::string(kPickle)) <= kMostPickle,
+        "{}: its data.pkl has more than {} MB; no checkpoint needs that", path, kMostPickle >> 20);
   const std::string pickle = archive.read(*prefix + std::string(kPickle));
   ZipHost host(archive, *prefix, InputFile(path).size());
-  PickleArena arena;
+  PickleArena arena(pickle_budget(pickle.size()));
   std::size_t position = 0;
-  return collected(*run_pickle(pickle, position, host, arena), pickle.size());
+  return collected(*run_pickle(pickle, position, host, arena));
 }
 
 // https://github.com/pytorch/pytorch/blob/v1.13.1/torch/serialization.py: magic number, protocol, machine,
@@ -170,7 +190,7 @@ TorchCheckpoint read_legacy(const std::string& path) {
   const InputFile file(path);
   const std::string content = file.read_at(0, file.size(), "the file");
   LegacyHost host(file.size());
-  PickleArena arena;
+  PickleArena arena(pickle_budget(content.size()));
   std::size_t position = 0;
   const auto next = [&] { return run_pickle(content, position, host, arena); };
   const PickleValue* magic = next();
@@ -184,9 +204,8 @@ TorchCheckpoint read_legacy(const std::string& path) {
   }
   const PickleValue* root = next();
   const PickleValue* keys = next();
-  const std::size_t limit = position;
   host.read_storages(file, position, *keys);
-  return collected(*root, limit);
+  return collected(*root);
 }
 
 enum class WeightFormat { safetensors, torch_zip, torch_legacy };
@@ -250,11 +269,15 @@ std::string passed_over(const TorchCheckpoint& checkpoint) {
 }  // namespace
 
 NamedTensors dense_tensors(const NamedTensors& views, const std::string& source) {
+  // Views may expand their storages and share them; as dense weights, that makes sense only to some degree.
+  std::set<const Storage*> storages;
+  uint64_t stored = 0, copied = 0;
   NamedTensors tensors;
   for (const auto& [name, view] : views) {
-    // An expanded tensor repeats its storage; as dense weights, that makes sense only to some degree.
-    check(view.bytes() / 64 <= view.storage()->bytes() + 1024, "{}: tensor {} {} expands {} bytes", source,
-          name, view.shape().str(), view.storage()->bytes());
+    if (storages.insert(view.storage().get()).second) stored += view.storage()->bytes();
+    if (!view.is_contiguous()) copied += view.bytes();
+    check(copied / 2 <= stored + (uint64_t{32} << 20), "{}: tensor {} {} expands {} bytes", source, name,
+          view.shape().str(), view.storage()->bytes());
     tensors.emplace_back(name, dense(view));
   }
   return tensors;

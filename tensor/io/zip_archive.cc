@@ -1,17 +1,22 @@
 #include "tensor/io/zip_archive.h"
 
+#include <unistd.h>
 #include <zip.h>
 
 #include <algorithm>
 #include <memory>
 
 #include "tensor/check.h"
+#include "tensor/io/input_file.h"
 
 namespace mt {
 namespace {
 
 // Deflate cannot expand a byte to more than 1,032 (zlib's technical notes); a larger claim is a lie.
 constexpr uint64_t kMostExpansion = 1032;
+// Weights and arrays hardly shrink; what a reader keeps of them is bounded by the file.
+constexpr uint64_t kMostTimesTheFile = 3;
+constexpr uint64_t kAlwaysAllowed = uint64_t{16} << 20;
 
 struct CloseMember {
   void operator()(zip_file_t* file) const { zip_fclose(file); }
@@ -21,8 +26,10 @@ struct CloseMember {
 
 ZipArchive::ZipArchive(std::string path) : path_(std::move(path)) {
   int code = 0;
-  zip_ = zip_open(path_.c_str(), ZIP_RDONLY | ZIP_CHECKCONS, &code);
+  const int descriptor = open_regular_file(path_, file_bytes_);
+  zip_ = zip_fdopen(descriptor, ZIP_CHECKCONS, &code);  // takes the descriptor
   if (zip_ == nullptr) {
+    close(descriptor);
     zip_error_t error;
     zip_error_init_with_code(&error, code);
     const std::string reason = zip_error_strerror(&error);
@@ -55,6 +62,8 @@ std::size_t ZipArchive::size(const std::string& name) const {
         "{}: member {} has no readable directory entry", path_, name);
   check(stat.size / kMostExpansion <= stat.comp_size, "{}: member {} claims {} bytes in {} compressed ones",
         path_, name, stat.size, stat.comp_size);
+  check(stat.size <= kMostTimesTheFile * file_bytes_ + kAlwaysAllowed,
+        "{}: member {} claims {} bytes, and the whole file has {}", path_, name, stat.size, file_bytes_);
   return stat.size;
 }
 

@@ -36,6 +36,7 @@ class ZipArchive {
   uint64_t index_of(const std::string& name) const;
 
   std::string path_;
+  uint64_t file_bytes_ = 0;
   struct zip* zip_ = nullptr;
   std::vector<std::string> names_;
   std::unordered_map<std::string, uint64_t> index_;

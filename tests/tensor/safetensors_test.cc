@@ -68,9 +68,9 @@ TEST(SafetensorsTest, HeaderLiesAreNamed) {
   EXPECT_EQ(error(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"a":{"dtype":"U8","shape":[4],)"
                   R"("data_offsets":[0,4]}})",
                   "1234"),
-            "tensor a is there twice");
+            "the safetensors header: \"a\" is there twice");
   EXPECT_EQ(error("[1]", ""), "the safetensors header is no JSON object");
-  EXPECT_EQ(error("{\"a\"", ""), "the safetensors header is no valid JSON; is the file complete?");
+  EXPECT_EQ(error("{\"a\"", ""), "the safetensors header: not readable as JSON at byte 5; is it complete?");
   folder.put("w", "\xff\xff\xff\xff\xff\xff\xff\xff{}");
   EXPECT_THROW(SafetensorsFile(folder / "w"), Error);
 }

@@ -1,8 +1,10 @@
 // What each dialect makes of its file: levels, physical size, associated images, quirks.
 
 #include <gtest/gtest.h>
+#include <zlib.h>
 
 #include "tensor/check.h"
+#include "tensor/rng.h"
 #include "tests/wsi/tiny_tiff.h"
 #include "wsi/dialects/dialect.h"
 #include "wsi/png.h"
@@ -233,6 +235,45 @@ TEST(PngTest, HoldsTheSizeAndReplacesTheFileAtOnce) {
             (std::vector<uint8_t>{0, 0, 0, 5, 0, 0, 0, 7, 8, 2}));
   error_of([] { write_png("/nonexistent/folder/picture.png", RgbImage(1, 1)); });
   error_of([&] { write_png(path, RgbImage()); });
+}
+
+/// The pixels of a PNG whose rows are all filtered by "sub", as png.cc writes them.
+std::vector<uint8_t> decoded_png(const std::string& png, int64_t width, int64_t height, int channels) {
+  std::string deflated;
+  for (std::size_t at = 8; at + 8 < png.size();) {
+    std::size_t length = 0;
+    for (std::size_t i = 0; i < 4; ++i) length = length << 8 | static_cast<unsigned char>(png[at + i]);
+    if (png.compare(at + 4, 4, "IDAT") == 0) deflated.append(png, at + 8, length);
+    at += length + 12;
+  }
+  const auto row = static_cast<std::size_t>(width * channels);
+  std::vector<uint8_t> rows((row + 1) * static_cast<std::size_t>(height)), pixels;
+  uLongf bytes = rows.size();
+  EXPECT_EQ(uncompress(rows.data(), &bytes, reinterpret_cast<const Bytef*>(deflated.data()), deflated.size()),
+            Z_OK);
+  EXPECT_EQ(bytes, rows.size());
+  for (std::size_t y = 0; y < static_cast<std::size_t>(height); ++y) {
+    EXPECT_EQ(rows[y * (row + 1)], 1);
+    for (std::size_t i = 0; i < row; ++i) {
+      const uint8_t left = i < static_cast<std::size_t>(channels)
+                               ? 0
+                               : pixels[pixels.size() - static_cast<std::size_t>(channels)];
+      pixels.push_back(static_cast<uint8_t>(rows[y * (row + 1) + 1 + i] + left));
+    }
+  }
+  return pixels;
+}
+
+TEST(PngTest, HoldsThePixelsInManyBands) {
+  // 1.5 MB of rows: two bands, and a last row of its own.
+  RgbImage image(1000, 501);
+  RgbaImage with_alpha(1000, 301);
+  RandomStream random(1, Purpose::test);
+  for (uint8_t& sample : image.pixels) sample = static_cast<uint8_t>(random.next());
+  for (uint8_t& sample : with_alpha.pixels) sample = static_cast<uint8_t>(random.next() & 3);
+  EXPECT_TRUE(decoded_png(encode_png(image), 1000, 501, 3) == image.pixels);
+  EXPECT_TRUE(decoded_png(encode_png(with_alpha), 1000, 301, 4) == with_alpha.pixels);
+  EXPECT_LT(encode_png(RgbImage(4096, 4096, 240)).size(), 300000U);
 }
 
 }  // namespace

@@ -77,6 +77,12 @@ void write_plane(TIFF* tiff, const TinyImage& image, int plane) {
     std::vector<uint8_t> samples = chunk_samples(image, x, y, width, rows, plane);
     const auto size = static_cast<tmsize_t>(samples.size());
     const auto chunk = static_cast<uint32_t>(std::max(plane, 0) * across * down + index);
+    if (!image.coded_tile.empty()) {
+      std::vector<uint8_t> coded = image.coded_tile;
+      check(TIFFWriteRawTile(tiff, chunk, coded.data(), static_cast<tmsize_t>(coded.size())) >= 0,
+            "test TIFF: tile {} was not written", index);
+      continue;
+    }
     const tmsize_t written = image.tile > 0 ? TIFFWriteEncodedTile(tiff, chunk, samples.data(), size)
                                             : TIFFWriteEncodedStrip(tiff, chunk, samples.data(), size);
     check(written >= 0, "test TIFF: chunk {} was not written", index);

@@ -33,6 +33,7 @@ struct TinyImage {
   std::string description, software, xmp;
   float x_resolution = 0, y_resolution = 0;  // 0: no tag
   uint16_t resolution_unit = 3;
+  std::vector<uint8_t> coded_tile;  // the bytes of every tile, written as they are
   std::set<int64_t> missing_tiles;
   int64_t only_tile = -1;  // the one tile that is written; -1: all
   int sub_images = 0;      // so many of the images that follow are its SubIFDs

@@ -1,4 +1,5 @@
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -6,6 +7,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <fstream>
 #include <type_traits>
 #include <vector>
 
@@ -15,7 +17,12 @@
 namespace mt::train {
 namespace {
 
-constexpr rlim_t kMostSeconds = 600;  // of CPU for one file: a damaged file can make libhdf5 loop
+// A damaged file can make libhdf5 loop, take all memory, or wait for something.
+constexpr rlim_t kSecondsOfCpu = 6;             // and one for each
+constexpr uint64_t kBytesASecond = 16'000'000;  // of the file
+constexpr unsigned kSecondsOfPatience = 60;     // of waiting, and one for each
+constexpr uint64_t kBytesAPatientSecond = 1'000'000;
+constexpr uint64_t kMemoryBeside = uint64_t{192} << 20;  // of libhdf5, beside the datasets
 constexpr char kDone = 'D';
 constexpr char kFailed = 'F';
 
@@ -130,9 +137,23 @@ void transfer_attributes(const Pipe& pipe, Attributes& attributes) {
   pipe.optional(attributes.level0_height);
 }
 
+/// Bytes of address space that this process has.
+uint64_t taken_memory() {
+  uint64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  return pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
 [[noreturn]] void child(int descriptor, const std::string& path, const std::string& key) {
-  const rlimit limit{kMostSeconds, kMostSeconds};
+  struct stat facts {};
+  const uint64_t size = stat(path.c_str(), &facts) == 0 ? static_cast<uint64_t>(facts.st_size) : 0;
+  const rlim_t seconds = kSecondsOfCpu + size / kBytesASecond;
+  const rlimit limit{seconds, seconds};
   setrlimit(RLIMIT_CPU, &limit);
+  alarm(kSecondsOfPatience + static_cast<unsigned>(size / kBytesAPatientSecond));
+  const rlim_t memory = taken_memory() + 5 * size + kMemoryBeside;
+  const rlimit address_space{memory, memory};
+  setrlimit(RLIMIT_AS, &address_space);
   const rlimit no_core{0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
   const Sender sender(descriptor);
@@ -199,6 +220,8 @@ SlideFeatures parse_hdf5_features_in_child(const std::string& path, const std::s
   while (waitpid(process, &status, 0) < 0 && errno == EINTR) {
   }
   const bool crashed = WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL;
+  const bool too_long = crashed && (WTERMSIG(status) == SIGXCPU || WTERMSIG(status) == SIGALRM);
+  check(!too_long, "{}: libhdf5 does not come to an end with it; the file is damaged", path);
   check(!crashed, "{}: libhdf5 crashed on it (signal {}); the file is damaged", path, WTERMSIG(status));
   check(problem.empty(), "{}", problem.starts_with(path) ? problem : path + ": " + problem);
   return slide;

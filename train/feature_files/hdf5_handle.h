@@ -47,9 +47,12 @@ class Hdf5Handle {
   Close close_;
 };
 
-/// Keeps libhdf5 from printing its stack of errors; ours say it in one line.
+/// Keeps libhdf5 from printing its stack of errors (ours say it in one line), and from following external
+/// links.
 inline void silence_hdf5() {
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  // A link into another file could lead anywhere: to a FIFO, or to a file of somebody else.
+  if (H5Lis_registered(H5L_TYPE_EXTERNAL) > 0) H5Lunregister(H5L_TYPE_EXTERNAL);
 }
 
 }  // namespace mt::train

@@ -15,17 +15,24 @@ std::mutex& hdf5_mutex() {
 
 namespace {
 
-constexpr uint64_t kMostExpansion = 1032;            // of deflate
 constexpr uint64_t kMostBytes = uint64_t{16} << 30;  // of one dataset in memory
+// All datasets in memory, beside the size of the file: halves become floats, and deflate takes a half again.
+constexpr uint64_t kMostTimesTheFile = 4;
+constexpr uint64_t kAlwaysAllowed = uint64_t{64} << 20;
 
 // One dataset, read whole into f32, f64 or i64.
 class Dataset {
  public:
-  Dataset(hid_t file, const std::string& path, const char* name)
+  /// `budget`: bytes that may still be read from the file.
+  Dataset(hid_t file, const std::string& path, const char* name, uint64_t& budget)
       : path_(path),
+        budget_(budget),
         name_(name),
         dataset_(H5Dopen2(file, name, H5P_DEFAULT), H5Dclose, path, name),
         type_(H5Dget_type(dataset_), H5Tclose, path, name) {
+    const Hdf5Handle creation(H5Dget_create_plist(dataset_), H5Pclose, path, name);
+    check(H5Pget_external_count(creation) <= 0 && H5Pget_layout(creation) != H5D_VIRTUAL,
+          "{}: dataset {} lies in other files; copy it into one file (h5repack)", path, name);
     const Hdf5Handle space(H5Dget_space(dataset_), H5Sclose, path, name);
     const int rank = H5Sget_simple_extent_ndims(space);
     check(rank >= 0 && rank <= Shape::kMaxRank, "{}: dataset {} has {} dimensions", path, name, rank);
@@ -48,10 +55,9 @@ class Dataset {
     check(is_float() || is_integer(), "{}: dataset {} holds no numbers", path_, name_);
     const Shape shape{std::span<const int64_t>(dims_)};
     const uint64_t bytes = static_cast<uint64_t>(shape.numel()) * size_of(dtype);
-    const uint64_t stored = H5Dget_storage_size(dataset_);
-    check(shape.numel() <= static_cast<int64_t>(kMostBytes) && bytes <= kMostBytes &&
-              bytes / kMostExpansion / 8 <= stored,
+    check(shape.numel() <= static_cast<int64_t>(kMostBytes) && bytes <= kMostBytes && bytes <= budget_,
           "{}: dataset {} {} claims more than the file holds", path_, name_, shape.str());
+    budget_ -= bytes;
     Tensor tensor = Tensor::empty(shape, dtype);
     const hid_t memory_type = dtype == DType::f32   ? H5T_NATIVE_FLOAT
                               : dtype == DType::f64 ? H5T_NATIVE_DOUBLE
@@ -63,6 +69,7 @@ class Dataset {
 
  private:
   const std::string& path_;
+  uint64_t& budget_;
   std::string name_;
   Hdf5Handle dataset_;
   Hdf5Handle type_;
@@ -179,8 +186,9 @@ SlideFeatures parse_hdf5_features(const std::string& path, const std::string& ke
   silence_hdf5();
   const Hdf5Handle file = open_readonly(path);
   SlideFeatures slide;
+  uint64_t budget = kMostTimesTheFile * readable.size() + kAlwaysAllowed;
   const std::string features = features_name(file, path, key);
-  slide.features = as_matrix(Dataset(file, path, features.c_str()).read(DType::f32));
+  slide.features = as_matrix(Dataset(file, path, features.c_str(), budget).read(DType::f32));
   const int64_t patches = slide.features.dim(0);
   for (const std::string& name : member_names(file, path)) {
     if (name == features) continue;
@@ -189,7 +197,7 @@ SlideFeatures parse_hdf5_features(const std::string& path, const std::string& ke
     const bool is_dataset = H5Iget_type(object) == H5I_DATASET;
     H5Oclose(object);
     if (!is_dataset) continue;
-    const Dataset dataset(file, path, name.c_str());
+    const Dataset dataset(file, path, name.c_str(), budget);
     if (name == "coords") {
       slide.attributes = read_attributes(dataset.id(), path);
       if (says_micrometres(file, path) || !(dataset.is_float() || dataset.is_integer())) continue;

@@ -5,11 +5,11 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <pugixml.hpp>
 
 #include "tensor/check.h"
 #include "wsi/dialects/dialect.h"
 #include "wsi/dialects/levels.h"
+#include "wsi/xml_within.h"
 
 namespace mt::wsi {
 namespace {
@@ -97,8 +97,7 @@ std::optional<double> objective_power(const pugi::xml_node& root, const pugi::xm
 Facts open(const TiffFile& file) {
   const std::string& text = file.first().description;
   pugi::xml_document document;
-  const pugi::xml_parse_result parsed = document.load_buffer(text.data(), text.size());
-  check(static_cast<bool>(parsed), "OME-XML: {} at byte {}", parsed.description(), parsed.offset);
+  parse_xml_within(text, "OME-XML", document);
   const pugi::xml_node root = child(document, "OME");
   check(!root.empty(), "OME-XML: the root is not OME");
 

@@ -2,14 +2,13 @@
 // are padded to whole tiles, so the true size of a level comes from the ratio of its pixel spacing to that of
 // level 0.
 
-#include <pugixml.hpp>
-
 #include <cmath>
 #include <cstring>
 
 #include "tensor/check.h"
 #include "wsi/dialects/dialect.h"
 #include "wsi/dialects/levels.h"
+#include "wsi/xml_within.h"
 
 namespace mt::wsi {
 namespace {
@@ -132,8 +131,7 @@ void set_true_sizes(const std::vector<Spacing>& spacings, std::vector<LevelSourc
 Facts open(const TiffFile& file) {
   pugi::xml_document document;
   const std::string& text = file.first().description;
-  const pugi::xml_parse_result parsed = document.load_buffer(text.data(), text.size());
-  check(static_cast<bool>(parsed), "Philips XML: {} at byte {}", parsed.description(), parsed.offset);
+  parse_xml_within(text, "Philips XML", document);
   const pugi::xml_node root = document.child("DataObject");
   check(std::string_view(root.attribute("ObjectType").value()) == "DPUfsImport",
         "Philips XML: the root is not a DPUfsImport");
