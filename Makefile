@@ -16,7 +16,7 @@ ASAN_PROGRAMS ?=
 # Orders of threads and blocks in which that pass runs every kernel on the SIMT machine: all 14, or 3 when empty.
 SIMT_SCHEDULES ?= all
 
-.PHONY: all setup demo test verify verify-asan verify-tsan verify-race verify-devices verify-nvcc kernel-table bench gpu-kit gpu-report format format-check lint clean
+.PHONY: all setup demo test verify verify-asan verify-tsan verify-race verify-devices verify-nvcc verify-ptx verify-ptx-here kernel-table bench gpu-kit gpu-report format format-check lint clean
 
 all: setup $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet $(addprefix train/,$(PROGRAMS))
@@ -37,7 +37,7 @@ test: all
 	@python3 tests/run_tests.py $(BUILD)
 
 # The slow evidence. Each pass has its own build folder.
-verify: verify-asan verify-tsan verify-race verify-devices verify-nvcc
+verify: verify-asan verify-tsan verify-race verify-devices verify-nvcc verify-ptx
 
 verify-asan: setup
 	@[ -e build-asan/build.ninja ] || meson setup build-asan $(MESON_FLAGS) -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 >/dev/null
@@ -91,6 +91,19 @@ gpu-report:
 verify-nvcc: setup
 	@if PATH="$$PATH:/usr/local/cuda/bin" command -v nvcc >/dev/null; then $(MAKE) --no-print-directory kernel-table TABLE= LOOPS=; else echo "verify-nvcc: skipped, no nvcc"; fi
 
+# What nvcc makes of the kernels, executed without a GPU (kernels/ptx): every kernel test in two orders of blocks and warps, the method
+# stage by stage in small. PTX_CHECK='--orders ascending --filter *Gemm*cuda*' narrows it; MICROTOME_PTX_LARGE=1: the tiny preset, too.
+PTX_CHECK ?=
+verify-ptx:
+	@if PATH="$$PATH:/usr/local/cuda/bin" command -v nvcc >/dev/null; then $(MAKE) --no-print-directory verify-ptx-here; else echo "verify-ptx: skipped, no nvcc"; fi
+verify-ptx-here:
+	@scripts/setup.sh verify
+	@[ -e build-ptx/build.ninja ] || meson setup build-ptx $(MESON_FLAGS) -Dcuda=enabled -Dgpu_runtime=ptx_machine -Dgpu_architectures=90 >/dev/null
+	@ninja -C build-ptx --quiet tests/kernels_test tests/end_to_end_test tests/ptx_machine_test
+	@build-ptx/tests/ptx_machine_test --gtest_brief=1
+	@python3 tests/ptx_check.py build-ptx $(PTX_CHECK)
+	@build-ptx/tests/end_to_end_test --gtest_filter='Devices.Cuda*StageByStage*'
+
 TABLE ?= --write docs/kernel_resources.md
 LOOPS ?= --write docs/kernel_loops.md
 kernel-table: setup
@@ -111,4 +124,4 @@ lint: all format-check
 	@python3 scripts/lint.py $(BUILD)
 
 clean:
-	rm -rf $(BUILD) build-asan build-nvcc build-tsan bin
+	rm -rf $(BUILD) build-asan build-nvcc build-ptx build-tsan bin

@@ -35,9 +35,9 @@ Located locate(Warp& warp, uint64_t address, std::size_t n, int lane) {
     if (address - kSharedWindow < kSharedWindowBytes) return locate_shared(warp, address - kSharedWindow, n);
     if (address - kLocalWindow < kLocalWindowBytes)
       return locate_local(warp, address - kLocalWindow, n, lane);
-    return {GlobalMemory::instance().at(address, n), "global"};
+    return {warp.block().global().at(address, n), "global"};
   } else {
-    return {GlobalMemory::instance().at(address, n), "global"};
+    return {warp.block().global().at(address, n), "global"};
   }
 }
 

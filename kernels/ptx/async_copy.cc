@@ -39,7 +39,7 @@ void run_commit(Warp& warp, const Instruction&, LaneMask active) {
   for_each_lane(active, [&](int lane) { warp.copies().commit(lane); });
 }
 void run_wait_group(Warp& warp, const Instruction& in, LaneMask active) {
-  for_each_lane(active, [&](int lane) { warp.copies().wait(lane, static_cast<std::size_t>(in.immediate)); });
+  for_each_lane(active, [&](int lane) { warp.copies().wait(lane, static_cast<uint64_t>(in.immediate)); });
 }
 void run_wait_all(Warp& warp, const Instruction&, LaneMask active) {
   for_each_lane(active, [&](int lane) { warp.copies().wait_all(lane); });

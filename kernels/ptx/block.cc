@@ -12,7 +12,8 @@
 
 namespace mt::ptx {
 
-Block::Block(const Launch& launch) : launch_(&launch), shared_(kSharedWindowBytes) {
+Block::Block(const Launch& launch)
+    : launch_(&launch), global_(&GlobalMemory::instance()), shared_(kSharedWindowBytes) {
   const int warps = static_cast<int>((launch.block.count() + kLanes - 1) / kLanes);
   for (int i = 0; i < warps; ++i) warps_.push_back(std::make_unique<Warp>(*this, *launch.kernel, i));
 }

@@ -9,7 +9,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,20 +30,25 @@ class AsyncCopies {
     int bytes;   // of the target,
     int filled;  // of them from the source; zeros follow
   };
-  void add(int lane, const Copy& copy) { lanes_[static_cast<std::size_t>(lane)].open.push_back(copy); }
-  void commit(int lane);
+  void add(int lane, const Copy& copy) { at(lane).pending.push_back({copy, at(lane).group}); }
+  void commit(int lane) { ++at(lane).group; }
   /// Makes all copies of the lane's groups but the `pending` newest.
-  void wait(int lane, std::size_t pending);
+  void wait(int lane, uint64_t pending);
   /// Those that were not committed, too.
   void wait_all(int lane);
-  bool any_left(int lane) const;
+  bool any_left(int lane) const { return !lanes_[static_cast<std::size_t>(lane)].pending.empty(); }
   void clear();
 
  private:
-  struct Lane {
-    std::vector<Copy> open;
-    std::deque<std::vector<Copy>> groups;
+  struct InGroup {
+    Copy copy;
+    uint64_t group;
   };
+  struct Lane {
+    std::vector<InGroup> pending;  // by group
+    uint64_t group = 0;            // that copies are added to; as many were committed
+  };
+  Lane& at(int lane) { return lanes_[static_cast<std::size_t>(lane)]; }
   std::array<Lane, kLanes> lanes_;
 };
 
@@ -131,6 +135,7 @@ class Block {
   uint64_t executed() const;
 
   SmallMemory& shared() { return shared_; }
+  const GlobalMemory& global() const { return *global_; }
   const Launch& launch() const { return *launch_; }
 
  private:
@@ -140,6 +145,7 @@ class Block {
   [[noreturn]] void fail_at(const Fault& fault, Warp* warp);
 
   const Launch* launch_;
+  const GlobalMemory* global_;
   SmallMemory shared_;
   std::vector<std::unique_ptr<Warp>> warps_;
   Extent3 place_{0, 0, 0};

@@ -28,48 +28,52 @@ float cut_to_float(double value) {
   return static_cast<float>(std::fabs(value) < kSmallestNormal ? subnormal : normal);
 }
 
-/// One row: c[j] += Σ a[i]·b[i][j] over one block of products.
+/// c[j] += Σ products[i][j] over one block of products. Infinities and NaN give what they give.
 template <int kColumns, int kBlock>
-void add_block(float* c, const float* a, const float* b) {
-  double products[kBlock][kColumns];
+void add_columns(float* c, const double (&products)[kBlock][kColumns]) {
   int64_t largest[kColumns];
   for (int j = 0; j < kColumns; ++j) largest[j] = exponent_field(static_cast<double>(c[j]));
   for (int i = 0; i < kBlock; ++i) {
-    const auto factor = static_cast<double>(a[i]);
+    for (int j = 0; j < kColumns; ++j) largest[j] = std::max(largest[j], exponent_field(products[i][j]));
+  }
+  if (*std::max_element(largest, largest + kColumns) == kInfinite) {
     for (int j = 0; j < kColumns; ++j) {
-      products[i][j] = factor * static_cast<double>(b[i * kColumns + j]);
-      largest[j] = std::max(largest[j], exponent_field(products[i][j]));
+      double column[kBlock][1];
+      for (int i = 0; i < kBlock; ++i) column[i][0] = products[i][j];
+      if (largest[j] != kInfinite) {
+        add_columns<1, kBlock>(c + j, column);
+      } else {
+        for (int i = 0; i < kBlock; ++i)
+          c[j] = static_cast<float>(static_cast<double>(c[j]) + products[i][j]);
+      }
     }
+    return;
   }
   double unit[kColumns];
   int32_t sums[kColumns];
-  bool finite = true;
   for (int j = 0; j < kColumns; ++j) {
-    finite = finite && largest[j] != kInfinite;
     // Products of floats lie far above 2^-423, so that zeros alone come below.
     const int64_t exponent = std::max(largest[j] - kExponentBias, int64_t{-423}) + 1 - kKept;
     unit[j] = power_of_two(exponent);
     const double per_unit = power_of_two(-exponent);
-    sums[j] = static_cast<int32_t>(static_cast<double>(c[j]) * (finite ? per_unit : 0));
-    for (int i = 0; i < kBlock; ++i)
-      sums[j] += static_cast<int32_t>(products[i][j] * (finite ? per_unit : 0));
+    sums[j] = static_cast<int32_t>(static_cast<double>(c[j]) * per_unit);
+    for (int i = 0; i < kBlock; ++i) sums[j] += static_cast<int32_t>(products[i][j] * per_unit);
   }
-  if (finite) {
-    for (int j = 0; j < kColumns; ++j) c[j] = cut_to_float(sums[j] * unit[j]);
-    return;
-  }
-  for (int j = 0; j < kColumns; ++j) {
-    auto sum = static_cast<double>(c[j]);
-    for (int i = 0; i < kBlock; ++i) sum += products[i][j];
-    c[j] = largest[j] == kInfinite ? static_cast<float>(sum) : cut_to_float(sum);
-  }
+  for (int j = 0; j < kColumns; ++j) c[j] = cut_to_float(sums[j] * unit[j]);
 }
 
 template <int kColumns, int kBlock>
 void multiply(float* c, const float* a, const float* b, int rows, int depth) {
   for (int r = 0; r < rows; ++r) {
-    for (int k = 0; k < depth; k += kBlock)
-      add_block<kColumns, kBlock>(c + r * kColumns, a + r * depth + k, b + k * kColumns);
+    for (int k = 0; k < depth; k += kBlock) {
+      double products[kBlock][kColumns];
+      for (int i = 0; i < kBlock; ++i) {
+        const auto factor = static_cast<double>(a[r * depth + k + i]);
+        for (int j = 0; j < kColumns; ++j)
+          products[i][j] = factor * static_cast<double>(b[(k + i) * kColumns + j]);
+      }
+      add_columns<kColumns, kBlock>(c + r * kColumns, products);
+    }
   }
 }
 

@@ -65,11 +65,22 @@ struct Bytes {
   void set(std::size_t n, uint8_t to) const { std::memset(states, to, n); }
 };
 
+/// Whether an access that is not simply to written bytes is right all the same. Throws Fault where it is not.
+void check_odd_read(Bytes bytes, std::size_t n, uint64_t used, const char* name, uint64_t address, int lane);
+void check_odd_write(Bytes bytes, std::size_t n, const char* name, uint64_t address, int lane);
+
 /// Throws Fault unless n bytes may be read; only bytes of `used` (bit i: byte i) must have been written.
 /// `name` is of the memory: "global", "shared".
-void check_read(Bytes bytes, std::size_t n, uint64_t used, const char* name, uint64_t address, int lane);
+inline void check_read(Bytes bytes, std::size_t n, uint64_t used, const char* name, uint64_t address,
+                       int lane) {
+  if (bytes.data == nullptr || !bytes.all(n, state::kWritten)) [[unlikely]]
+    check_odd_read(bytes, n, used, name, address, lane);
+}
 /// Throws Fault unless n bytes may be written.
-void check_write(Bytes bytes, std::size_t n, const char* name, uint64_t address, int lane);
+inline void check_write(Bytes bytes, std::size_t n, const char* name, uint64_t address, int lane) {
+  if (bytes.data == nullptr || !bytes.all(n, state::kWritten)) [[unlikely]]
+    check_odd_write(bytes, n, name, address, lane);
+}
 
 /// Shared memory of a block, or local memory of a warp.
 class SmallMemory {

@@ -18,26 +18,19 @@ std::byte* aligned(std::size_t bytes) {
   return static_cast<std::byte*>(pointer);
 }
 
-void make(const std::vector<AsyncCopies::Copy>& copies) {
-  for (const AsyncCopies::Copy& copy : copies) {
-    std::memset(copy.target.data, 0, static_cast<std::size_t>(copy.bytes));
-    if (copy.filled > 0)
-      std::memcpy(copy.target.data, copy.source.data, static_cast<std::size_t>(copy.filled));
-    copy.target.set(static_cast<std::size_t>(copy.bytes), state::kWritten);
-  }
+void make(const AsyncCopies::Copy& copy) {
+  std::memset(copy.target.data, 0, static_cast<std::size_t>(copy.bytes));
+  if (copy.filled > 0) std::memcpy(copy.target.data, copy.source.data, static_cast<std::size_t>(copy.filled));
+  copy.target.set(static_cast<std::size_t>(copy.bytes), state::kWritten);
 }
 
 }  // namespace
 
-void AsyncCopies::commit(int lane) {
-  Lane& of = lanes_[static_cast<std::size_t>(lane)];
-  of.groups.push_back(std::move(of.open));
-  of.open.clear();
-}
-
-void AsyncCopies::wait(int lane, std::size_t pending) {
-  auto& groups = lanes_[static_cast<std::size_t>(lane)].groups;
-  for (; groups.size() > pending; groups.pop_front()) make(groups.front());
+void AsyncCopies::wait(int lane, uint64_t pending) {
+  Lane& of = at(lane);
+  auto next = of.pending.begin();
+  for (; next != of.pending.end() && next->group + pending < of.group; ++next) make(next->copy);
+  of.pending.erase(of.pending.begin(), next);
 }
 
 void AsyncCopies::wait_all(int lane) {
@@ -45,16 +38,10 @@ void AsyncCopies::wait_all(int lane) {
   wait(lane, 0);
 }
 
-bool AsyncCopies::any_left(int lane) const {
-  const Lane& of = lanes_[static_cast<std::size_t>(lane)];
-  return !of.open.empty() ||
-         std::any_of(of.groups.begin(), of.groups.end(), [](const auto& group) { return !group.empty(); });
-}
-
 void AsyncCopies::clear() {
   for (Lane& lane : lanes_) {
-    lane.open.clear();
-    lane.groups.clear();
+    lane.pending.clear();
+    lane.group = 0;
   }
 }
 
