@@ -90,6 +90,12 @@ constexpr Case kCases[] = {
      "mov.u32 %r3, s; st.shared.f32 [%r3], %f1; .pragma \"used_bytes_mask 15\"; ld.shared.v2.f32 {%f2, %f3}, "
      "[%r3];",
      "read of shared memory that nobody wrote"},
+    {"ReadOfMoreThanIsThere", ".shared .align 16 .b8 s[12];",
+     "mov.u32 %r3, s; st.shared.v2.f32 [%r3], {%f1, %f1}; st.shared.f32 [%r3+8], %f1; "
+     "ld.shared.v4.f32 {%f2, %f3, %f4, %f5}, [%r3];",
+     "mov.u32 %r3, s; st.shared.v2.f32 [%r3], {%f1, %f1}; st.shared.f32 [%r3+8], %f1; "
+     ".pragma \"used_bytes_mask 4095\"; ld.shared.v4.f32 {%f2, %f3, %f4, %f5}, [%r3];",
+     "shared memory out of bounds: read of 16 bytes"},
     {"WriteToConstantMemory", ".const .align 4 .b8 c[4] = {1, 2, 3, 4};",
      "mov.u64 %rd3, c; st.global.f32 [%rd3], %f1;", "mov.u64 %rd3, c; ld.const.u8 %r5, [%rd3];",
      "write to constant memory"},

@@ -52,9 +52,11 @@ constexpr std::size_t kGap = 256;  // nobody's, between allocations
 void check_odd_read(Bytes bytes, std::size_t n, uint64_t used, const char* name, uint64_t address, int lane) {
   for (std::size_t i = 0; i < n; ++i) {
     const uint8_t found = bytes.data == nullptr ? state::kNobodys : bytes.states[i];
-    if (found == state::kNobodys)
+    // nvcc reads a struct of 12 bytes by 16 where its alignment allows that: the rest may be nobody's.
+    if (bytes.data != nullptr && i < 64 && (used >> i & 1) == 0) continue;
+    if (found == state::kNobodys) {
       throw Fault(fmt::format("{} memory out of bounds: read of {} bytes at 0x{:x}", name, n, address), lane);
-    if (i < 64 && (used >> i & 1) == 0) continue;
+    }
     if (found == state::kUnwritten)
       throw Fault(fmt::format("read of {} memory that nobody wrote: {} bytes at 0x{:x}", name, n, address),
                   lane);

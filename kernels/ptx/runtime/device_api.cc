@@ -63,20 +63,20 @@ int attribute_of(cudaDeviceAttr attribute, int architecture) {
 extern "C" {
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  return api([&] { *count = device_count(); });
+  return query([&] { *count = device_count(); });
 }
 cudaError_t cudaGetDevice(int* device) {
   *device = current_device;
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) {
-  return api([&] {
+  return query([&] {
     check_device(device);
     current_device = device;
   });
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-  return api([&] {
+  return query([&] {
     check_device(device);
     const int architecture = Runtime::instance().architecture();
     *properties = {};
@@ -94,7 +94,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   });
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
-  return api([&] {
+  return query([&] {
     check_device(device);
     *value = attribute_of(attribute, Runtime::instance().architecture());
   });

@@ -196,7 +196,11 @@ void Runtime::destroy_event(cudaEvent_t handle) {
 
 cudaError_t Runtime::call(const std::function<void()>& body) {
   const std::lock_guard lock(mutex_);
-  if (sticky_ != cudaSuccess) return sticky_;
+  return sticky_ != cudaSuccess ? sticky_ : ask(body);
+}
+
+cudaError_t Runtime::ask(const std::function<void()>& body) {
+  const std::lock_guard lock(mutex_);
   try {
     body();
     return cudaSuccess;

@@ -121,6 +121,8 @@ class Runtime {
   /// Runs an entry point's body under the lock. Errors of kernels stay: every later call gives them again, as
   /// on a GPU.
   cudaError_t call(const std::function<void()>& body);
+  /// The same for questions that a broken device still answers.
+  cudaError_t ask(const std::function<void()>& body);
   /// The text for a code: what was wrong in the last call that gave it.
   const char* text(cudaError_t code);
   cudaError_t take_last_error();
@@ -149,6 +151,9 @@ class Runtime {
 /// Seconds of a steady clock.
 double now();
 
+inline cudaError_t query(const std::function<void()>& body) {
+  return Runtime::instance().ask(body);
+}
 inline cudaError_t api(const std::function<void()>& body) {
   return Runtime::instance().call(body);
 }
