@@ -125,6 +125,14 @@ void run_to_bf16(Warp& warp, const Instruction& in, LaneMask active) {
   const LaneValues<float> a(warp, in.a);
   for_each_lane(active, [&](int lane) { d.set(lane, to_bf16(a[lane])); });
 }
+void run_cut_to_bf16(Warp& warp, const Instruction& in, LaneMask active) {
+  const LaneValues<uint16_t> d(warp, in.d);
+  const LaneValues<float> a(warp, in.a);
+  for_each_lane(active, [&](int lane) {
+    const uint32_t bits = std::bit_cast<uint32_t>(a[lane]);
+    d.set(lane, std::isnan(a[lane]) ? to_bf16(a[lane]) : static_cast<uint16_t>(bits >> 16));
+  });
+}
 void run_to_bf16x2(Warp& warp, const Instruction& in, LaneMask active) {  // a in the upper half
   const LaneValues<uint32_t> d(warp, in.d);
   const LaneValues<float> a(warp, in.a), b(warp, in.b);
@@ -148,6 +156,10 @@ void decode_short_format(Decoder& decoder, const Statement& statement, Instructi
   if (to == Type::tf32 && from == Type::f32) {
     if (statement.has("rz")) unsupported(statement, "modifier .rz");
     in.run = statement.has("rna") ? run_to_tf32<true> : run_to_tf32<false>;
+    return;
+  }
+  if (to == Type::bf16 && from == Type::f32 && statement.has("rz")) {
+    in.run = run_cut_to_bf16;
     return;
   }
   if (to != Type::f32 && !statement.has("rn")) unsupported(statement, "the rounding");

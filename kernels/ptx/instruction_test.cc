@@ -195,6 +195,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"cvt.rn.bf16.f32 %rs10, %f1;", f(1 + 0x1p-8F), 0, 0, 0x3f80},
                       Case{"cvt.rn.bf16.f32 %rs10, %f1;", f(1 + 0x1.8p-7F), 0, 0, 0x3f82},
                       Case{"cvt.rn.bf16.f32 %rs10, %f1;", f(kNan), 0, 0, 0x7fff},
+                      Case{"cvt.rz.bf16.f32 %rs10, %f1;", f(1 + 0x1.8p-7F), 0, 0, 0x3f81},
                       Case{"cvt.rn.bf16x2.f32 %r10, %f1, %f2;", f(1), f(2), 0, 0x3f804000},
                       Case{"cvt.f32.bf16 %f10, %rs1;", 0x3f80, 0, 0, f(1)},
                       Case{"cvt.rna.tf32.f32 %r10, %f1;", f(1 + 0x1p-11F), 0, 0, f(1 + 0x1p-10F)},

@@ -46,7 +46,8 @@ class KernelTest : public ::testing::TestWithParam<Setting> {
     return version.empty() ? front_door : device_table<Table>(device(), "this test", version);
   }
   /// `if (skips_large_case()) return;` stands first in a test whose shapes would take the SIMT machine
-  /// minutes: the test is skipped there by name, unless MICROTOME_SIMT_LARGE is set.
+  /// minutes, and the naive version the PTX machine: the test is skipped there by name, unless
+  /// MICROTOME_SIMT_LARGE is set.
   bool skips_large_case() const;
 };
 
