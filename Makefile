@@ -4,6 +4,7 @@
 #   make demo     the whole method on a phantom, a report  make bench    build and run the benchmark programs
 #   make test     build and run all tests                  make format   rewrite sources with clang-format
 #   make clean    remove build folders and bin/            make lint     format check, dialect lint, clang-tidy
+#   make fuzz     hostile files at every reader, by coverage; READER=slide SECONDS=600
 #   make gpu-kit  one archive for a machine with an NVIDIA GPU and nothing else; GPU=80,90 names architectures
 #   make gpu-report   all of it on this machine's NVIDIA GPU, into bench/results/
 
@@ -16,7 +17,7 @@ ASAN_PROGRAMS ?=
 # Orders of threads and blocks in which that pass runs every kernel on the SIMT machine: all 14, or 3 when empty.
 SIMT_SCHEDULES ?= all
 
-.PHONY: all setup demo test verify verify-asan verify-tsan verify-race verify-devices verify-nvcc verify-ptx verify-ptx-here kernel-table bench gpu-kit gpu-report format format-check lint clean
+.PHONY: all setup demo test fuzz verify verify-asan verify-tsan verify-race verify-devices verify-nvcc verify-ptx verify-ptx-here kernel-table bench gpu-kit gpu-report format format-check lint clean
 
 all: setup $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet $(addprefix train/,$(PROGRAMS))
@@ -44,6 +45,15 @@ verify-asan: setup
 	@ninja -C build-asan --quiet $(addprefix tests/,$(ASAN_PROGRAMS))
 	@ASAN_OPTIONS=detect_stack_use_after_return=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	  MICROTOME_SIMT_SCHEDULES=$(SIMT_SCHEDULES) ASAN_PROGRAMS="$(ASAN_PROGRAMS)" python3 tests/run_tests.py build-asan
+
+# clang's libFuzzer with ASan and UBSan; corpora and finds stay in build-fuzz. READER='torch hdf5' narrows it.
+READER ?=
+SECONDS ?= 600
+fuzz:
+	@scripts/setup.sh verify
+	@[ -e build-fuzz/build.ninja ] || CC=clang CXX=clang++ meson setup build-fuzz -Dfuzz=true -Dcuda=disabled -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 >/dev/null
+	@ninja -C build-fuzz --quiet tests/fuzz/fuzz_readers
+	@python3 tests/fuzz/run.py build-fuzz $(if $(READER),--reader $(READER)) --seconds $(SECONDS)
 
 verify-tsan:
 	@scripts/setup.sh verify
@@ -124,4 +134,4 @@ lint: all format-check
 	@python3 scripts/lint.py $(BUILD)
 
 clean:
-	rm -rf $(BUILD) build-asan build-nvcc build-ptx build-tsan bin
+	rm -rf $(BUILD) build-asan build-nvcc build-ptx build-tsan build-fuzz bin

@@ -20,7 +20,8 @@ std::unique_ptr<wsi::Slide> SlideArguments::open() const {
 namespace {
 
 void add_slide(CLI::App& command, SlideArguments& slide) {
-  command.add_option("SLIDE", slide.path, "Slide file: Philips TIFF, Aperio SVS or generic tiled TIFF")
+  command
+      .add_option("SLIDE", slide.path, "Slide file: Philips TIFF, Aperio SVS, OME-TIFF or generic tiled TIFF")
       ->required();
   command
       .add_option("--mpp-override", slide.mpp_override,

@@ -12,6 +12,7 @@
 
 #include "tensor/check.h"
 #include "tensor/rng.h"
+#include "tests/wsi/jpeg2000_encoder.h"
 #include "tests/wsi/tiny_tiff.h"
 #include "wsi/codecs/codec.h"
 #include "wsi/slide.h"
@@ -22,59 +23,7 @@ namespace {
 
 using namespace testing;
 
-constexpr int64_t kSide = 64;
-
-/// Lossless; component c has (side/step_x[c]) x (side/step_y[c]) samples given by `sample`.
-struct Encoder {
-  int components = 3;
-  std::array<int, 3> step_x = {1, 1, 1}, step_y = {1, 1, 1};
-  std::function<int(int c, int64_t x, int64_t y)> sample;
-
-  std::vector<uint8_t> encode() const {
-    std::vector<opj_image_cmptparm_t> parameters(static_cast<std::size_t>(components));
-    for (std::size_t c = 0; c < parameters.size(); ++c) {
-      parameters[c] = {};
-      parameters[c].dx = static_cast<OPJ_UINT32>(step_x[c]);
-      parameters[c].dy = static_cast<OPJ_UINT32>(step_y[c]);
-      parameters[c].w = static_cast<OPJ_UINT32>(kSide / step_x[c]);
-      parameters[c].h = static_cast<OPJ_UINT32>(kSide / step_y[c]);
-      parameters[c].prec = 8;
-    }
-    opj_image_t* image =
-        opj_image_create(static_cast<OPJ_UINT32>(components), parameters.data(), OPJ_CLRSPC_UNSPECIFIED);
-    image->x1 = image->y1 = kSide;
-    for (int c = 0; c < components; ++c) {
-      const opj_image_comp_t& component = image->comps[c];
-      for (int64_t y = 0; y < component.h; ++y) {
-        for (int64_t x = 0; x < component.w; ++x)
-          component.data[y * component.w + x] =
-              sample(c, x * step_x[static_cast<std::size_t>(c)], y * step_y[static_cast<std::size_t>(c)]);
-      }
-    }
-    opj_cparameters_t settings;
-    opj_set_default_encoder_parameters(&settings);
-    settings.tcp_numlayers = 1;
-    settings.cp_disto_alloc = 1;
-    settings.numresolution = 3;
-    settings.tcp_mct = 0;
-    opj_codec_t* codec = opj_create_compress(OPJ_CODEC_J2K);
-    opj_setup_encoder(codec, &settings, image);
-    std::vector<uint8_t> bytes;
-    opj_stream_t* stream = opj_stream_create(1 << 16, OPJ_FALSE);
-    opj_stream_set_user_data(stream, &bytes, nullptr);
-    opj_stream_set_write_function(stream, [](void* data, OPJ_SIZE_T count, void* target) -> OPJ_SIZE_T {
-      auto* out = static_cast<std::vector<uint8_t>*>(target);
-      out->insert(out->end(), static_cast<uint8_t*>(data), static_cast<uint8_t*>(data) + count);
-      return count;
-    });
-    EXPECT_TRUE(opj_start_compress(codec, image, stream) && opj_encode(codec, stream) &&
-                opj_end_compress(codec, stream));
-    opj_stream_destroy(stream);
-    opj_destroy_codec(codec);
-    opj_image_destroy(image);
-    return bytes;
-  }
-};
+constexpr int64_t kSide = Jpeg2000Encoder::kSide;
 
 int ramp(int c, int64_t x, int64_t y) {
   return static_cast<int>(c == 0 ? 4 * x - x / 4 : c == 1 ? 255 - 4 * y + y / 16 : 2 * x + y) & 0xFF;
@@ -87,7 +36,7 @@ std::vector<uint8_t> decoded(const std::vector<uint8_t>& data, ColourModel colou
 }
 
 TEST(Jpeg2000Test, RgbIsGivenAsItWasWritten) {
-  Encoder encoder;
+  Jpeg2000Encoder encoder;
   encoder.sample = ramp;
   const std::vector<uint8_t> out = decoded(encoder.encode(), ColourModel::rgb);
   for (int64_t i = 0; i < kSide * kSide * 3; ++i)
@@ -96,7 +45,7 @@ TEST(Jpeg2000Test, RgbIsGivenAsItWasWritten) {
 }
 
 TEST(Jpeg2000Test, GreyIsRepeated) {
-  Encoder encoder;
+  Jpeg2000Encoder encoder;
   encoder.components = 1;
   encoder.sample = ramp;
   const std::vector<uint8_t> out = decoded(encoder.encode(), ColourModel::grey);
@@ -106,7 +55,7 @@ TEST(Jpeg2000Test, GreyIsRepeated) {
 
 TEST(Jpeg2000Test, YCbCrOfAnySubsamplingBecomesRgb) {
   for (const auto& [step_x, step_y] : {std::pair{1, 1}, {2, 1}, {2, 2}, {4, 1}}) {
-    Encoder encoder;
+    Jpeg2000Encoder encoder;
     encoder.step_x = {1, step_x, step_x};
     encoder.step_y = {1, step_y, step_y};
     encoder.sample = ramp;
@@ -129,7 +78,7 @@ TEST(Jpeg2000Test, YCbCrOfAnySubsamplingBecomesRgb) {
 }
 
 TEST(Jpeg2000Test, ASlideOfBothAperioCompressionsAndTheGeneralOne) {
-  Encoder encoder;
+  Jpeg2000Encoder encoder;
   encoder.sample = ramp;
   const std::vector<uint8_t> tile = encoder.encode();
   for (const uint16_t compression : std::initializer_list<uint16_t>{33003, 33005, 34712}) {
@@ -154,7 +103,7 @@ TEST(Jpeg2000Test, ASlideOfBothAperioCompressionsAndTheGeneralOne) {
 }
 
 TEST(Jpeg2000Test, DamageIsAnErrorOfOneLineOrPixels) {
-  Encoder encoder;
+  Jpeg2000Encoder encoder;
   encoder.sample = ramp;
   const std::vector<uint8_t> good = encoder.encode();
   int refused = 0;
@@ -179,7 +128,7 @@ TEST(Jpeg2000Test, DamageIsAnErrorOfOneLineOrPixels) {
 }
 
 TEST(Jpeg2000Test, HeadersThatClaimAMillionPartsAreRefusedBeforeMemoryIsTaken) {
-  Encoder encoder;
+  Jpeg2000Encoder encoder;
   encoder.sample = ramp;
   const std::vector<uint8_t> good = encoder.encode();
   const auto error_with = [&](std::size_t at, std::initializer_list<uint8_t> bytes) {
@@ -205,7 +154,7 @@ TEST(Jpeg2000Test, HeadersThatClaimAMillionPartsAreRefusedBeforeMemoryIsTaken) {
 }
 
 TEST(Jpeg2000Test, ManyThreadsDecodeTheSamePixels) {
-  Encoder encoder;
+  Jpeg2000Encoder encoder;
   encoder.sample = ramp;
   const std::vector<uint8_t> data = encoder.encode(), expected = decoded(data, ColourModel::rgb);
   std::atomic<int> wrong{0};
