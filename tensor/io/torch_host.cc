@@ -87,7 +87,7 @@ PickleValue* TorchHost::call(PickleArena& arena, const std::string& name, const 
 // ("storage", type, key, location, elements[, view: (key, offset, elements)])
 PickleValue* TorchHost::load_persistent(PickleArena& arena, const PickleValue& id) {
   const auto is = [&](std::size_t i, Kind kind) { return i < id.items.size() && id.items[i]->kind == kind; };
-  check(!is(1, Kind::opaque), "pickle: {} is no type of storage that is known", id.items[1]->text);
+  if (is(1, Kind::opaque)) fail("pickle: {} is no type of storage that is known", id.items[1]->text);
   check(id.kind == Kind::tuple && is(0, Kind::text) && id.items[0]->text == "storage" &&
             is(1, Kind::global) && is(2, Kind::text) && is(4, Kind::integer),
         "pickle: a reference to something other than a storage");

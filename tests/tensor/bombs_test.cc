@@ -66,6 +66,16 @@ TEST(BombsTest, AnOrderedDictMadeOverAndOverFromOneList) {
             std::string::npos);
 }
 
+TEST(BombsTest, AStorageThatIsATupleOfOne) {  // found by make fuzz: its second item was named in the error
+  const TemporaryFolder folder;
+  for (const char* tuple : {")", "N\x85", "X\7\0\0\0storage\x85", "N"}) {
+    folder.put("a.pth", legacy_header() + "\x80\x02" +
+                            (tuple[0] == 'X' ? std::string("X\7\0\0\0storage\x85", 13) : tuple) + "Q.");
+    EXPECT_NE(refusal_of([&] { read_torch_checkpoint(folder / "a.pth"); }).find("other than a storage"),
+              std::string::npos);
+  }
+}
+
 TEST(BombsTest, ManyMarksTextsAndMemos) {
   const TemporaryFolder folder;
   for (const std::string& unit :
