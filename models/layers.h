@@ -5,6 +5,7 @@
 #include <string>
 
 #include "autograd/ops.h"
+#include "models/kinds.h"
 #include "models/module.h"
 
 namespace mt {
@@ -38,18 +39,7 @@ struct Conv {
   }
 };
 
-enum class NormKind : uint8_t {
-  instance,         // InstanceNorm2d: no parameters, no running statistics
-  instance_affine,  // InstanceNorm2d(affine=True)
-  batch             // BatchNorm2d
-};
 const char* name_of(NormKind kind);
-
-/// Where BatchNorm takes its statistics from.
-enum class BatchStatistics : uint8_t {
-  frozen,  // the running ones, which stay as they are: PyTorch's eval mode
-  batch    // the batch's, and the running ones follow: PyTorch's train mode
-};
 
 /// A norm with optional residual and ReLU in the same pass.
 struct Norm2d {

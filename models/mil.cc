@@ -88,7 +88,7 @@ std::string GatedAbmilModel::describe() const {
                      config_.gate_width);
 }
 
-PoolingModel::PoolingModel(PoolingKind kind, int64_t feature_width, uint64_t seed, DType dtype, Device device)
+PoolingModel::PoolingModel(MilKind kind, int64_t feature_width, uint64_t seed, DType dtype, Device device)
     : MilModel(dtype, seed, device), kind_(kind), feature_width_(feature_width) {
   classifier_ = Linear(*this, "fc", feature_width, 1);
 }
@@ -96,34 +96,34 @@ PoolingModel::PoolingModel(PoolingKind kind, int64_t feature_width, uint64_t see
 MilOutput PoolingModel::forward(const Variable& bag) const {
   check_bag(*this, bag);
   MilOutput output;
-  output.instance_logits = classifier_.forward(bag);                                              // (N,1)
-  const Variable pooled = kind_ == PoolingKind::max ? ops::max_instances(output.instance_logits)  // (1)
-                                                    : ops::mean(output.instance_logits);          // ()
+  output.instance_logits = classifier_.forward(bag);                                          // (N,1)
+  const Variable pooled = kind_ == MilKind::max ? ops::max_instances(output.instance_logits)  // (1)
+                                                : ops::mean(output.instance_logits);          // ()
   output.bag_logit = ops::reshape(pooled, {1, 1});
   return output;
 }
 
 std::string PoolingModel::describe() const {
-  return fmt::format("{} pooling ({} features)", kind_ == PoolingKind::max ? "max" : "mean", feature_width_);
+  return fmt::format("{} pooling ({} features)", kind_ == MilKind::max ? "max" : "mean", feature_width_);
 }
 
-std::unique_ptr<MilModel> make_mil_model(std::string_view name, int64_t feature_width, uint64_t seed,
-                                         Device device) {
-  if (name == "dsmil") {
-    DsmilConfig config;
-    config.feature_width = feature_width;
-    return std::make_unique<DsmilModel>(config, seed, DType::f32, device);
+std::unique_ptr<MilModel> make_mil_model(MilKind kind, int64_t feature_width, uint64_t seed, Device device) {
+  switch (kind) {
+    case MilKind::dsmil: {
+      DsmilConfig config;
+      config.feature_width = feature_width;
+      return std::make_unique<DsmilModel>(config, seed, DType::f32, device);
+    }
+    case MilKind::abmil: {
+      GatedAbmilConfig config;
+      config.feature_width = feature_width;
+      return std::make_unique<GatedAbmilModel>(config, seed, DType::f32, device);
+    }
+    case MilKind::mean:
+    case MilKind::max:
+      return std::make_unique<PoolingModel>(kind, feature_width, seed, DType::f32, device);
   }
-  if (name == "abmil") {
-    GatedAbmilConfig config;
-    config.feature_width = feature_width;
-    return std::make_unique<GatedAbmilModel>(config, seed, DType::f32, device);
-  }
-  if (name == "mean" || name == "max") {
-    const PoolingKind kind = name == "max" ? PoolingKind::max : PoolingKind::mean;
-    return std::make_unique<PoolingModel>(kind, feature_width, seed, DType::f32, device);
-  }
-  throw UsageError(fmt::format("MIL model '{}' is not known; there are dsmil, abmil, mean and max", name));
+  fail("make_mil_model: {} is no kind of model", static_cast<int>(kind));
 }
 
 Tensor instance_scores(const MilModel& model, const Tensor& bag) {

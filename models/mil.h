@@ -4,8 +4,8 @@
 
 #include <memory>
 #include <string>
-#include <string_view>
 
+#include "models/kinds.h"
 #include "models/layers.h"
 #include "models/module.h"
 
@@ -84,25 +84,23 @@ class GatedAbmilModel : public MilModel {
   Linear classifier_;  // cls
 };
 
-enum class PoolingKind : uint8_t { mean, max };
-
 /// A linear classifier on every instance (fc); the bag's logit is the mean or the maximum of the instances'.
 class PoolingModel : public MilModel {
  public:
-  PoolingModel(PoolingKind kind, int64_t feature_width, uint64_t seed = 0, DType dtype = DType::f32,
+  PoolingModel(MilKind mean_or_max, int64_t feature_width, uint64_t seed = 0, DType dtype = DType::f32,
                Device device = Device::cpu);
   MilOutput forward(const Variable& bag) const override;
   int64_t feature_width() const override { return feature_width_; }
   std::string describe() const override;
 
  private:
-  PoolingKind kind_;
+  MilKind kind_;
   int64_t feature_width_;
   Linear classifier_;  // fc
 };
 
-/// "dsmil", "abmil", "mean" or "max", for binary labels. Throws UsageError for another name.
-std::unique_ptr<MilModel> make_mil_model(std::string_view name, int64_t feature_width, uint64_t seed,
+/// For binary labels.
+std::unique_ptr<MilModel> make_mil_model(MilKind kind, int64_t feature_width, uint64_t seed,
                                          Device device = Device::cpu);
 
 /// sigmoid(instance logits) of class 0, (N) on the cpu; computed without tape.

@@ -42,8 +42,8 @@ wsi::PhantomSetOptions phantom_options(const Config& config) {
   options.train_slides = static_cast<int>(counts[0]);
   options.validation_slides = static_cast<int>(counts[1]);
   options.test_slides = static_cast<int>(counts[2]);
-  options.difficulty =
-      config.phantom_difficulty == "hard" ? wsi::PhantomDifficulty::hard : wsi::PhantomDifficulty::standard;
+  options.difficulty = config.phantom_difficulty == PhantomTumour::hard ? wsi::PhantomDifficulty::hard
+                                                                        : wsi::PhantomDifficulty::standard;
   return options;
 }
 
@@ -67,25 +67,25 @@ void count_slides(const Dataset& dataset, RunResult& result) {
 
 /// Throws one line when the device is not there.
 void use_device(const Config& config) {
-  const Device device = device_of(config);
   if (config.gpu >= 0) choose_gpu(config.gpu);
-  require_device(device);
-  choose_kernels(config.kernels, device);
-  allocator(device).set_limit(static_cast<std::size_t>(config.device_memory) << 20);
+  require_device(config.device);
+  choose_kernels(choice_name(config.kernels), config.device);
+  allocator(config.device).set_limit(static_cast<std::size_t>(config.device_memory) << 20);
 }
 
 /// What a reader of the figures must know about how they came about.
 std::vector<std::string> notes_of(const RunFolder& folder, const Dataset& dataset, const Config& config) {
   std::vector<std::string> notes = dataset.notes;
   for (const std::string& device : folder.devices_before()) {
-    if (device != config.device)
-      notes.push_back(fmt::format("begun on {}, ended on {} (--switch-device)", device, config.device));
+    if (device != name_of(config.device))
+      notes.push_back(
+          fmt::format("begun on {}, ended on {} (--switch-device)", device, name_of(config.device)));
   }
-  for (const auto& [step, record] : folder.records()) {
-    if (const auto found = record.texts.find("chunk"); found != record.texts.end())
-      notes.push_back(fmt::format("{}: {}", step, found->second));
+  for (const auto& [step, cost] : folder.costs()) {
+    if (!cost.note.empty()) notes.push_back(fmt::format("{}: {}", step, cost.note));
   }
-  if (kernel_choice() == KernelChoice::automatic && config.device == "cuda" && !vendor_missing().empty())
+  if (kernel_choice() == KernelChoice::automatic && config.device == Device::cuda &&
+      !vendor_missing().empty())
     notes.push_back("own kernels alone, as NVIDIA's libraries do not load: " + vendor_missing());
   return notes;
 }
@@ -98,7 +98,7 @@ void run(const Config& config) {
   parse_patch_scale(config.mpp);
   const Shard shard = parse_shard(config.shard);
   if (!config.weights.empty()) make_encoder(config);  // wrong weights are said before hours of tiling
-  const std::filesystem::path phantom_root = std::filesystem::path(config.run) / "phantom";
+  const std::filesystem::path phantom_root = RunFiles(config.run).phantom();
   if (config.dry_run && is_phantom && !std::filesystem::exists(phantom_root)) {
     std::printf("would write %s phantom slides into %s and go on from there\n", config.phantom_slides.c_str(),
                 phantom_root.c_str());
@@ -123,7 +123,7 @@ void run(const Config& config) {
   RunResult result;
   std::vector<SlideTiles> tiles;
   preflight(dataset, config, [&](const SlideRecord& slide) {
-    return std::filesystem::exists(folder.path() / "tiles" / (slide.id + ".safetensors"));
+    return std::filesystem::exists(folder.files().tiles(slide.id));
   });
   const bool is_shard = shard.count > 1;  // shards fill a folder, the run itself keeps the books
   if (!is_shard) keep_inputs(folder, dataset, inputs);
@@ -144,12 +144,12 @@ void run(const Config& config) {
   result.classes = dataset.classes;
   result.slides_left_out = static_cast<int64_t>(dataset.left_out.size()) + left_out_before;
   result.notes = notes_of(folder, dataset, config);
-  result.device = device_runtime(device_of(config)).description();
+  result.device = device_runtime(config.device).description();
   result.instruction_set = instruction_set();
   result.threads = thread_count();
-  write_file(folder.file("result.json").string(), to_json(result));
+  write_file(folder.files().result().string(), to_json(result));
   write_report(context, result);
-  std::printf("%s\nreport: %s\n", summary_table(result).c_str(), folder.file("report.html").c_str());
+  std::printf("%s\nreport: %s\n", summary_table(result).c_str(), folder.files().report().c_str());
 }
 
 }  // namespace

@@ -23,6 +23,7 @@
 #include "tensor/sanitizers.h"
 #include "tests/end_to_end/programs.h"
 #include "tests/end_to_end/tiny_dataset.h"
+#include "train/run/score_files.h"
 
 namespace mt::end_to_end {
 namespace {
@@ -59,19 +60,21 @@ class GuardedMemory {
 
 /// A run on one device over slides that both devices share.
 struct Run {
-  Run(const train::Config& shared, const std::string& device, const std::string& path,
-      const train::Dataset& dataset, const std::vector<train::SlideTiles>& tiles)
+  Run(const train::Config& shared, Device device, const std::string& path, const train::Dataset& dataset,
+      const std::vector<train::SlideTiles>& tiles)
       : config(on(shared, device, path)),
         folder(path, config),
         patches(dataset, tiles, config),
         context{config, folder, dataset, tiles, patches} {}
 
-  static train::Config on(train::Config config, const std::string& device, const std::string& path) {
+  static train::Config on(train::Config config, Device device, const std::string& path) {
     config.device = device;
     config.run = path;
     return config;
   }
-  std::string file(const std::string& name) const { return (folder.path() / name).string(); }
+  std::string encoder() const { return folder.files().initial_encoder().string(); }
+  /// Round 0, or the first of hnm without ranking.
+  train::RoundFiles round(int64_t number) const { return folder.round({train::Method::hnm, false}, number); }
 
   train::Config config;
   train::RunFolder folder;
@@ -129,7 +132,7 @@ double weight_difference(const std::string& a, const std::string& b, const std::
 
 /// The losses that a run has logged for an event, in their order.
 std::vector<double> losses_of(const Run& run, const std::string& event) {
-  std::ifstream log(run.file("log.jsonl"));
+  std::ifstream log(run.folder.files().log());
   std::vector<double> losses;
   for (std::string line; std::getline(log, line);) {
     const Json entry = Json::parse(line);
@@ -147,7 +150,7 @@ void write_perturbed(const std::string& encoder, const std::string& path, uint64
     for (float& value : tensor.span<float>())
       value *= 1 + (random.uniform() < 0.5F ? -1.0F : 1.0F) * static_cast<float>(kPerturbation);
   }
-  write_safetensors(path, tensors, file.metadata());
+  train::write_sealed_tensors(path, tensors, file.metadata());
 }
 
 /// The sets are equal, but for patches whose score is within the tolerance of the threshold.
@@ -180,8 +183,14 @@ std::vector<double> joined(const std::vector<std::vector<float>>& parts) {
   return values;
 }
 
+/// Lays what `from` has made in one of its folders where `to` looks for it.
+void lend(const Run& from, const Run& to, const char* folder) {
+  std::filesystem::copy(from.folder.files().folder() / folder, to.folder.files().folder() / folder,
+                        std::filesystem::copy_options::recursive);
+}
+
 /// Each stage on the cpu and on `device`, from the cpu's files of the stage before.
-void compare_stage_by_stage(const train::Config& config, int slides, const std::string& device) {
+void compare_stage_by_stage(const train::Config& config, int slides, Device device) {
   const GuardedMemory guard;
   const TemporaryFolder work;
   train::Dataset dataset = dataset_for(config, slides);
@@ -190,13 +199,13 @@ void compare_stage_by_stage(const train::Config& config, int slides, const std::
     train::RunFolder folder(work / "tiles", config);
     tiles = train::tile_slides(dataset, config, train::take_manifest(config, dataset), folder, {});
   }
-  Run cpu(config, "cpu", work / "cpu", dataset, tiles);
-  Run other(config, device, work / device, dataset, tiles);
+  Run cpu(config, Device::cpu, work / "cpu", dataset, tiles);
+  Run other(config, device, work / "other", dataset, tiles);
 
   const auto timed = [](const char* stage, const Run& run, const auto& work_to_do) {
     const train::Stopwatch watch;
     work_to_do();
-    std::printf("  %-12s on %-4s took %.1f s\n", stage, run.config.device.c_str(), watch.seconds());
+    std::printf("  %-12s on %-4s took %.1f s\n", stage, name_of(run.config.device), watch.seconds());
     std::fflush(stdout);
   };
 
@@ -205,7 +214,7 @@ void compare_stage_by_stage(const train::Config& config, int slides, const std::
   train::save_encoder(work / "random_other.safetensors", train::make_encoder(other.config));
   EXPECT_EQ(text_of(work / "random.safetensors"), text_of(work / "random_other.safetensors"));
   for (Run* run : {&cpu, &other}) timed("pre-training", *run, [&] { train::pretrain(run->context); });
-  const std::string initial = cpu.file("encoders/initial.safetensors");
+  const std::string initial = cpu.encoder();
   std::vector<std::unique_ptr<Run>> moved;  // the cpu again, from weights that were moved
   const double first_loss = losses_of(cpu, "pretrain_step").at(0);
   report("first loss of pre-training",
@@ -217,24 +226,23 @@ void compare_stage_by_stage(const train::Config& config, int slides, const std::
     perturbed.weights = work / fmt::format("moved_{}.safetensors", seed);
     write_perturbed(work / "random.safetensors", perturbed.weights, seed);
     moved.push_back(
-        std::make_unique<Run>(perturbed, "cpu", work / fmt::format("cpu_{}", seed), dataset, tiles));
+        std::make_unique<Run>(perturbed, Device::cpu, work / fmt::format("cpu_{}", seed), dataset, tiles));
     train::pretrain(moved.back()->context);
-    apart = std::max(apart, weight_difference(moved.back()->file("encoders/initial.safetensors"), initial,
-                                              random_weights));
+    apart = std::max(apart, weight_difference(moved.back()->encoder(), initial, random_weights));
   }
-  report("pre-trained weights",
-         weight_difference(other.file("encoders/initial.safetensors"), initial, random_weights),
+  report("pre-trained weights", weight_difference(other.encoder(), initial, random_weights),
          std::max(kEncoderWeightTolerance, kTimesThePerturbed * apart));
 
-  // Features.
-  for (Run* run : {&cpu, &other})
-    timed("embedding", *run, [&] { train::embed(run->context, initial, "features/initial"); });
+  // Features, of the cpu's encoder.
+  Run embedding(config, device, work / "embedding", dataset, tiles);
+  lend(cpu, embedding, "encoders");
+  for (Run* run : {&cpu, &embedding})
+    timed("embedding", *run, [&] { train::embed(run->context, run->round(0)); });
   std::vector<double> features[2];
   for (const train::SlideRecord& slide : dataset.slides) {
     int side = 0;
-    for (const Run* run : {&cpu, &other}) {
-      const Tensor made =
-          train::read_own_features(run->file("features/initial/" + slide.id + ".h5")).features;
+    for (const Run* run : {&cpu, &embedding}) {
+      const Tensor made = train::read_own_features(run->round(0).features(slide.id).string()).features;
       for (const float value : made.span<float>()) features[side].push_back(value);
       ++side;
     }
@@ -242,25 +250,23 @@ void compare_stage_by_stage(const train::Config& config, int slides, const std::
   report("features", largest(difference(features[1], features[0])) / largest(features[0]), kFeatureTolerance);
 
   // The bag model, on the cpu's features.
-  for (Run* run : {&cpu, &other}) {
-    timed("MIL", *run, [&] {
-      train::train_mil(run->context, {cpu.file("features/initial"), "rounds/initial", true, 0, "MIL"});
-    });
-  }
+  Run bags(config, device, work / "bags", dataset, tiles);
+  lend(cpu, bags, "features");
+  for (Run* run : {&cpu, &bags})
+    timed("MIL", *run, [&] { train::train_mil(run->context, {run->round(0), true, "MIL"}); });
   const auto untrained =
       make_mil_model(config.mil, train::make_encoder(cpu.config).network->config().feature_width(),
                      mix64(config.seed ^ hash64("mil")));
   report("MIL weights",
-         weight_difference(other.file("rounds/initial/mil.safetensors"),
-                           cpu.file("rounds/initial/mil.safetensors"), values_of(state_dict(*untrained))),
+         weight_difference(bags.round(0).mil().string(), cpu.round(0).mil().string(),
+                           values_of(state_dict(*untrained))),
          kMilWeightTolerance);
-  const std::string labels = "rounds/initial/label_scores.safetensors";
-  auto cpu_scores = train::read_instance_scores(cpu.context, labels);
-  auto other_scores = train::read_instance_scores(other.context, labels);
+  auto cpu_scores = train::read_instance_scores(cpu.round(0).label_scores(), dataset);
+  auto other_scores = train::read_instance_scores(bags.round(0).label_scores(), dataset);
   report("instance scores", largest(difference(joined(other_scores), joined(cpu_scores))), kScoreTolerance);
   report("slide scores",
-         largest(difference(values_of(other.file("rounds/initial/scores.safetensors")),
-                            values_of(cpu.file("rounds/initial/scores.safetensors")))),
+         largest(difference(values_of(bags.round(0).scores().string()),
+                            values_of(cpu.round(0).scores().string()))),
          kScoreTolerance);
 
   // Mining: each device its own scores, and the other's, which must give the same set exactly.
@@ -268,30 +274,37 @@ void compare_stage_by_stage(const train::Config& config, int slides, const std::
     for (std::size_t s = 0; s < scores->size(); ++s)
       if (dataset.slides[s].split != train::Split::train) (*scores)[s].clear();
   }
-  const MinedSet cpu_mined = train::mine(dataset, cpu_scores, cpu.config, "hnm", 0.5);
-  const MinedSet same = train::mine(dataset, cpu_scores, other.config, "hnm", 0.5);
+  const MinedSet cpu_mined = train::mine(dataset, cpu_scores, cpu.config, train::Method::hnm, 0.5);
+  const MinedSet same = train::mine(dataset, cpu_scores, other.config, train::Method::hnm, 0.5);
   EXPECT_EQ(same.positive_threshold, cpu_mined.positive_threshold);
   EXPECT_EQ(same.negative_threshold, cpu_mined.negative_threshold);
   EXPECT_EQ(same.paced_positives.size(), cpu_mined.paced_positives.size());
   EXPECT_EQ(same.hard_negatives.size(), cpu_mined.hard_negatives.size());
-  expect_same_mining(cpu_mined, train::mine(dataset, other_scores, other.config, "hnm", 0.5));
+  expect_same_mining(cpu_mined, train::mine(dataset, other_scores, other.config, train::Method::hnm, 0.5));
 
   // Fine-tuning, from the cpu's encoder and scores.
-  train::FinetuneTask task{"hnm", initial, "", cpu.file(labels), "rounds/hnm/1", 1, false};
-  for (Run* run : {&cpu, &other}) timed("fine-tuning", *run, [&] { train::finetune(run->context, task); });
-  const std::string tuned = "rounds/hnm/1/encoder.safetensors";
+  const auto finetune = [](Run& run) {
+    train::finetune(run.context, {train::Method::hnm, run.round(1), run.round(0), run.round(0)});
+  };
+  Run tuning(config, device, work / "tuning", dataset, tiles);
+  lend(cpu, tuning, "encoders");
+  lend(cpu, tuning, "rounds");
+  for (Run* run : {&cpu, &tuning}) timed("fine-tuning", *run, [&] { finetune(*run); });
+  const auto tuned = [](const Run& run) { return run.round(1).encoder().string(); };
   const double loss = losses_of(cpu, "finetune_epoch").at(0);  // the mean over the epoch's steps
-  report("loss of fine-tuning", std::abs(losses_of(other, "finetune_epoch").at(0) - loss) / loss,
+  report("loss of fine-tuning", std::abs(losses_of(tuning, "finetune_epoch").at(0) - loss) / loss,
          kEpochLossTolerance);
   apart = 0;
   uint64_t seed = 2;
-  for (const auto& run : moved) {
-    task.encoder = run->file("initial_moved.safetensors");
-    write_perturbed(initial, task.encoder, ++seed);
-    train::finetune(run->context, task);
-    apart = std::max(apart, weight_difference(run->file(tuned), cpu.file(tuned), values_of(initial)));
+  for (std::size_t i = 0; i < moved.size(); ++i) {
+    Run run(config, Device::cpu, work / fmt::format("tuning_{}", ++seed), dataset, tiles);
+    write_perturbed(initial, run.folder.to_write(run.encoder()), seed);
+    std::filesystem::create_directories(run.round(0).label_scores().parent_path());
+    std::filesystem::copy_file(cpu.round(0).label_scores(), run.round(0).label_scores());
+    finetune(run);
+    apart = std::max(apart, weight_difference(tuned(run), tuned(cpu), values_of(initial)));
   }
-  report("fine-tuned weights", weight_difference(other.file(tuned), cpu.file(tuned), values_of(initial)),
+  report("fine-tuned weights", weight_difference(tuned(tuning), tuned(cpu), values_of(initial)),
          std::max(kEncoderWeightTolerance, kTimesThePerturbed * apart));
 }
 
@@ -324,7 +337,7 @@ TEST_P(DeviceStages, DoWhatTheyDoOnTheCpu) {
   train::Config config = tiny_config();
   cut(config);
   train::validate(config);
-  compare_stage_by_stage(config, 1, GetParam());
+  compare_stage_by_stage(config, 1, parse_device(GetParam()));
 }
 
 /// --preset tiny, its networks, slides, batches and MIL training; of the encoder's trainings one step and one
@@ -336,7 +349,7 @@ TEST_P(DeviceStages, DoWhatTheyDoOnTheCpuOnTheTinyPreset) {
   config.pretrain_steps = 1;
   config.rounds = 1;
   config.round_epochs = 1;
-  compare_stage_by_stage(config, 1 << 30, GetParam());
+  compare_stage_by_stage(config, 1 << 30, parse_device(GetParam()));
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, DeviceStages, ::testing::Values("simt", "cuda"), [](const auto& test) {

@@ -11,11 +11,11 @@ namespace mt::end_to_end {
 
 /// --preset tiny on the shared phantom slides.
 inline train::Config tiny_config() {
-  train::Config config = train::preset_config("tiny", "phantom");
+  train::Config config = train::preset_config(train::Preset::tiny, "phantom");
   config.data = "camelyon16";
   config.root = phantom_set().string();
   config.run = "set below";
-  config.pretrain = "simclr";
+  config.pretrain = train::Pretraining::simclr;
   return config;
 }
 

@@ -1,7 +1,8 @@
 #include "train/cli/options.h"
 
+#include <fmt/ranges.h>
+
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <map>
@@ -10,6 +11,7 @@
 
 #include "tensor/check.h"
 #include "train/cli/version.h"
+#include "train/settings/config_options.h"
 #include "train/settings/toml.h"
 
 namespace mt::train {
@@ -42,9 +44,13 @@ std::unique_ptr<CLI::App> make_app(Config& config, std::string& config_file) {
     CLI::Option* option = nullptr;
     if constexpr (std::is_same_v<T, bool>) {
       option = app->add_flag(flag, member, text.help);
+    } else if constexpr (IsChoice<T>) {
+      const auto assign = [&member](const std::string& name) { member = choice_of<T>(name).value(); };
+      option = app->add_option_function<std::string>(flag, assign, text.help)
+                   ->default_str(choice_name(member))
+                   ->check(CLI::IsMember(choice_names<T>()));
     } else {
       option = app->add_option(flag, member, text.help)->capture_default_str();
-      if (!text.choices.empty()) option->check(CLI::IsMember(text.choices));
     }
     option->group(text.group);
   });
@@ -62,9 +68,12 @@ void assign(const OptionText& option, const std::string& text, const std::string
     check(ok, "{}: {} = {}: is no value for this key", path, option.name, text);
   };
   if constexpr (std::is_same_v<T, std::string>) {
-    fits(option.choices.empty() ||
-         std::find(option.choices.begin(), option.choices.end(), text) != option.choices.end());
     member = text;
+  } else if constexpr (IsChoice<T>) {
+    const auto value = choice_of<T>(text);
+    check(value.has_value(), "{}: {} = {}: there is {}", path, option.name, text,
+          fmt::join(choice_names<T>(), ", "));
+    member = *value;
   } else if constexpr (std::is_same_v<T, bool>) {
     fits(text == "true" || text == "false");
     member = text == "true";
@@ -118,7 +127,7 @@ std::optional<Config> parse_train_options(int argc, const char* const* argv) {
     Config from_file;
     apply_config_file(config_file, from_file);
     if (chosen.data.empty()) chosen.data = from_file.data;
-    if (chosen.preset.empty()) chosen.preset = from_file.preset;
+    if (chosen.preset == Preset::by_data) chosen.preset = from_file.preset;
   }
   Config config = preset_config(chosen.preset, chosen.data);
   if (!config_file.empty()) apply_config_file(config_file, config);
@@ -128,9 +137,11 @@ std::optional<Config> parse_train_options(int argc, const char* const* argv) {
   } catch (const CLI::Error& error) {
     usage_error(error);
   }
-  if (config.preset.empty()) config.preset = preset_config("", config.data).preset;
-  if (config.pretrain.empty())
-    config.pretrain = config.weights.empty() && config.features.empty() ? "simclr" : "none";
+  if (config.preset == Preset::by_data) config.preset = preset_config(Preset::by_data, config.data).preset;
+  if (config.pretrain == Pretraining::by_weights) {
+    config.pretrain =
+        config.weights.empty() && config.features.empty() ? Pretraining::simclr : Pretraining::none;
+  }
   validate(config);
   return config;
 }

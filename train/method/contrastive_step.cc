@@ -26,10 +26,9 @@ double ContrastiveStep::gradients(const Tensor& views, const LossOfEmbeddings& l
   }
 }
 
-void note_chunk(const ContrastiveStep& step, const Config& config, StepRecord& record) {
+void note_chunk(const ContrastiveStep& step, const Config& config, StepCost& cost) {
   if (step.chunk() == config.chunk) return;
-  record.texts["chunk"] =
-      fmt::format("memory ran out: chunks of {} views in place of {}", step.chunk(), config.chunk);
+  cost.note = fmt::format("memory ran out: chunks of {} views in place of {}", step.chunk(), config.chunk);
 }
 
 }  // namespace mt::train

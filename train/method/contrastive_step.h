@@ -4,7 +4,7 @@
 #include "autograd/arena.h"
 #include "models/grad_cache.h"
 #include "train/method/encoder.h"
-#include "train/run/run_folder.h"
+#include "train/run/records.h"
 
 namespace mt::train {
 
@@ -28,6 +28,6 @@ class ContrastiveStep {
 };
 
 /// Says in the step's record when the chunk is no longer that of the configuration.
-void note_chunk(const ContrastiveStep& step, const Config& config, StepRecord& record);
+void note_chunk(const ContrastiveStep& step, const Config& config, StepCost& cost);
 
 }  // namespace mt::train

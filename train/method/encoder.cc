@@ -19,11 +19,9 @@ constexpr std::array<float, 3> kImageNetStd{0.229F, 0.224F, 0.225F};
 
 ResNetConfig network_config(const Config& config) {
   ResNetConfig network;
-  network.depth = std::atoi(config.encoder.substr(6).c_str());
+  network.depth = static_cast<int>(config.encoder);
   network.base_width = config.width;
-  network.norm = config.norm == "batch"      ? NormKind::batch
-                 : config.norm == "instance" ? NormKind::instance
-                                             : NormKind::instance_affine;
+  network.norm = config.norm;
   network.layer4_stride = config.layer4_stride;
   network.head_hidden = config.head_hidden;
   network.head_out = config.head_output;
@@ -53,7 +51,7 @@ void apply_metadata(const std::map<std::string, std::string>& metadata, const st
   if (const auto found = metadata.find("pixel_std"); found != metadata.end())
     scaling.std = parse_triple(found->second, source);
   if (const auto found = metadata.find("channels"); found != metadata.end())
-    scaling.swap_red_blue = found->second == "bgr";
+    scaling.swap_red_blue = found->second == choice_name(Channels::bgr);
 }
 
 }  // namespace
@@ -61,8 +59,8 @@ void apply_metadata(const std::map<std::string, std::string>& metadata, const st
 Encoder make_encoder(const Config& config) {
   Encoder encoder;
   encoder.network = std::make_unique<ResNet>(network_config(config), mix64(config.seed ^ hash64("encoder")),
-                                             DType::f32, device_of(config));
-  encoder.scaling.swap_red_blue = config.channels == "bgr";
+                                             DType::f32, config.device);
+  encoder.scaling.swap_red_blue = config.channels == Channels::bgr;
   if (config.weights.empty()) return encoder;
 
   const StateDict weights = read_resnet_weights(config.weights);
@@ -91,8 +89,7 @@ Encoder make_encoder(const Config& config) {
 }
 
 void begin_training(Encoder& encoder, const Config& config) {
-  encoder.network->set_batch_statistics(config.bn == "batch" ? BatchStatistics::batch
-                                                             : BatchStatistics::frozen);
+  encoder.network->set_batch_statistics(config.bn);
 }
 
 void append_buffers(const Encoder& encoder, NamedTensors& checkpoint) {
@@ -116,7 +113,7 @@ void restore_buffers(Encoder& encoder, const NamedTensors& checkpoint) {
 
 Encoder load_encoder(const std::filesystem::path& path, const Config& config) {
   Encoder encoder;
-  encoder.network = std::make_unique<ResNet>(network_config(config), 0, DType::f32, device_of(config));
+  encoder.network = std::make_unique<ResNet>(network_config(config), 0, DType::f32, config.device);
   const SafetensorsFile file(path.string());
   LoadOptions options;
   options.source = path.string();
@@ -126,11 +123,12 @@ Encoder load_encoder(const std::filesystem::path& path, const Config& config) {
 }
 
 void save_encoder(const std::filesystem::path& path, const Encoder& encoder) {
-  write_safetensors(path.string(), state_dict(*encoder.network),
-                    {{"architecture", encoder.network->describe()},
-                     {"pixel_mean", triple(encoder.scaling.mean)},
-                     {"pixel_std", triple(encoder.scaling.std)},
-                     {"channels", encoder.scaling.swap_red_blue ? "bgr" : "rgb"}});
+  write_safetensors(
+      path.string(), state_dict(*encoder.network),
+      {{"architecture", encoder.network->describe()},
+       {"pixel_mean", triple(encoder.scaling.mean)},
+       {"pixel_std", triple(encoder.scaling.std)},
+       {"channels", choice_name(encoder.scaling.swap_red_blue ? Channels::bgr : Channels::rgb)}});
 }
 
 }  // namespace mt::train

@@ -12,6 +12,7 @@
 #include "train/figures/intervals.h"
 #include "train/figures/metrics.h"
 #include "train/method/stages/stages.h"
+#include "train/run/score_files.h"
 #include "train/run/weights_hash.h"
 
 namespace mt::train {
@@ -51,8 +52,7 @@ void slide_metrics(const ScoredSlides& test, uint64_t seed, VariantResult& varia
 }
 
 /// Instance figures over the test slides whose patches have a truth; intervals resample whole slides.
-void instance_metrics(const RunContext& context, const std::vector<std::vector<float>>& scores,
-                      VariantResult& variant) {
+void instance_metrics(const RunContext& context, const InstanceScores& scores, VariantResult& variant) {
   std::vector<std::string> clusters;
   for (std::size_t s = 0; s < scores.size(); ++s) {
     const SlideRecord& slide = context.dataset.slides[s];
@@ -101,7 +101,7 @@ std::vector<std::pair<PatchId, float>> best_of(std::vector<ScoredPatch> patches)
 /// How much commoner each tissue is among the hard negatives than among all patches of the negative slides
 /// that were mined.
 std::vector<Enrichment> enrichment(const RunContext& context, const TissueTypes& types,
-                                   const std::vector<std::vector<float>>& scores,
+                                   const InstanceScores& scores,
                                    const std::vector<ScoredPatch>& hard_negatives) {
   struct Counts {
     std::vector<int64_t> tissues;
@@ -137,14 +137,14 @@ std::vector<Enrichment> enrichment(const RunContext& context, const TissueTypes&
 }
 
 /// What the labels of this round would mine: for the gallery and for precision where truth is known.
-void describe_mining(const RunContext& context, const std::string& folder, const std::string& method,
+void describe_mining(const RunContext& context, const RoundFiles& files, Method method,
                      const std::optional<TissueTypes>& types, RoundResult& round) {
-  auto scores = read_instance_scores(context, folder + "/label_scores.safetensors");
+  InstanceScores scores = read_instance_scores(files.label_scores(), context.dataset);
   for (std::size_t s = 0; s < scores.size(); ++s) {
     if (context.dataset.slides[s].split != Split::train) scores[s].clear();
   }
   const MinedSet mined =
-      mine(context.dataset, scores, context.config, method == "its2clr" ? "its2clr" : "hnm", 0);
+      mine(context.dataset, scores, context.config, method == Method::its2clr ? method : Method::hnm, 0);
   round.positives = static_cast<int64_t>(mined.positives.size());
   round.hard_negatives = static_cast<int64_t>(mined.hard_negatives.size());
   round.top_hard_negatives = best_of(mined.hard_negatives);
@@ -174,9 +174,9 @@ ScoredSlides scored_slides(const Dataset& dataset, const std::vector<double>& sc
   return result;
 }
 
-bool passes_gate(const std::string& gate, const GateInput& best, const GateInput& now,
-                 const std::vector<int>& labels, uint64_t seed) {
-  if (gate == "f1") return now.validation_f1 >= best.validation_f1;
+bool passes_gate(Gate gate, const GateInput& best, const GateInput& now, const std::vector<int>& labels,
+                 uint64_t seed) {
+  if (gate == Gate::f1) return now.validation_f1 >= best.validation_f1;
   if (!(now.validation_loss < best.validation_loss)) return false;
   std::vector<std::size_t> of_class[2];
   for (std::size_t i = 0; i < labels.size(); ++i) of_class[labels[i]].push_back(i);
@@ -200,64 +200,44 @@ bool passes_gate(const std::string& gate, const GateInput& best, const GateInput
   return not_worse >= kResamples / 20;
 }
 
-void evaluate(const RunContext& context, const std::vector<std::string>& round_folders,
-              VariantResult& variant) {
-  const std::string& folder = round_folders[static_cast<std::size_t>(variant.selected_round)];
-  const StepRecord& mil = context.folder.record("mil " + folder);
-  variant.selected_epoch = static_cast<int64_t>(mil.numbers.at("epoch"));
-  variant.threshold = mil.numbers.at("threshold");
+void evaluate(const RunContext& context, const std::vector<RoundFiles>& rounds, VariantResult& variant) {
+  const RoundFiles& selected = rounds[static_cast<std::size_t>(variant.selected_round)];
+  const MilRecord mil = context.folder.record(selected.mil_training());
+  variant.selected_epoch = mil.best_epoch;
+  variant.threshold = mil.threshold;
   const ScoredSlides test =
-      scored_slides(context.dataset, read_slide_scores(context, folder + "/scores.safetensors"), Split::test);
+      scored_slides(context.dataset, read_slide_scores(selected.scores(), context.dataset), Split::test);
   for (std::size_t i = 0; i < test.slides.size(); ++i) {
     variant.test_slides.push_back(
         {context.dataset.slides[test.slides[i]].id, test.labels[i], test.scores[i]});
   }
   slide_metrics(test, context.config.seed, variant);
-  instance_metrics(context, read_instance_scores(context, folder + "/scores.safetensors"), variant);
+  instance_metrics(context, read_instance_scores(selected.scores(), context.dataset), variant);
   variant.test_optimal = {
-      {"slide_auc", mil.numbers.at("test_optimal_auc"), std::nullopt, "epoch chosen on the test slides"},
-      {"accuracy", mil.numbers.at("test_optimal_accuracy"), std::nullopt,
-       "epoch and threshold chosen on the test slides"}};
+      {"slide_auc", mil.test_optimal_auc, std::nullopt, "epoch chosen on the test slides"},
+      {"accuracy", mil.test_optimal_accuracy, std::nullopt, "epoch and threshold chosen on the test slides"}};
 
   const std::filesystem::path root = context.config.data == "phantom"
-                                         ? context.folder.path() / "phantom"
+                                         ? context.folder.files().phantom()
                                          : std::filesystem::path(context.config.root);
   const std::optional<TissueTypes> types = TissueTypes::load(root);
-  for (std::size_t r = 0; r < round_folders.size(); ++r) {
+  for (std::size_t r = 0; r < rounds.size(); ++r) {
     RoundResult& round = variant.rounds[r];
     round.round = static_cast<int64_t>(r);
-    const bool has_model = context.folder.done("mil " + round_folders[r]);  // not after a rolled-back round
-    if (has_model) {
-      const StepRecord& record = context.folder.record("mil " + round_folders[r]);
-      round.validation_auc = record.numbers.at("validation_auc");
-      round.validation_loss = record.numbers.at("validation_loss");
-    } else {
-      round.validation_auc = round.validation_loss = std::numeric_limits<double>::quiet_NaN();
-    }
-    if (has_model && !context.tiles.empty())
-      describe_mining(context, round_folders[r], variant.method, types, round);
-    const std::string finetuning = "finetune " + round_folders[r];
-    if (!context.folder.done(finetuning)) continue;
-    const StepRecord& tuned = context.folder.record(finetuning);
-    round.collapsed = tuned.numbers.at("collapsed") != 0;
-    round.finetune_epochs = static_cast<int64_t>(tuned.numbers.at("epochs"));
-    round.updates = static_cast<int64_t>(tuned.numbers.at("updates"));
-    round.images = static_cast<int64_t>(tuned.numbers.at("images"));
-    round.finetune_seconds = tuned.seconds;
+    if (context.folder.done(rounds[r].finetuning()))
+      round.finetune = context.folder.record(rounds[r].finetuning());
+    if (!context.folder.done(rounds[r].mil_training())) continue;  // a rolled-back round
+    round.mil = context.folder.record(rounds[r].mil_training());
+    if (!context.tiles.empty()) describe_mining(context, rounds[r], variant.method, types, round);
   }
 
   NamedTensors weights;
-  const std::string encoder =
-      variant.selected_round == 0 ? "encoders/initial.safetensors" : folder + "/encoder.safetensors";
   if (context.config.features.empty()) {
-    for (auto& [name, tensor] : SafetensorsFile((context.folder.path() / encoder).string()).read_all()) {
+    for (auto& [name, tensor] : SafetensorsFile(selected.encoder().string()).read_all())
       weights.emplace_back("encoder." + name, tensor);
-    }
   }
-  for (auto& [name, tensor] :
-       SafetensorsFile((context.folder.path() / folder / "mil.safetensors").string()).read_all()) {
+  for (auto& [name, tensor] : SafetensorsFile(selected.mil().string()).read_all())
     weights.emplace_back("mil." + name, tensor);
-  }
   variant.weights_sha256 = weights_sha256(std::move(weights));
 }
 

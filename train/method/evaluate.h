@@ -7,9 +7,8 @@
 namespace mt::train {
 
 /// Fills metrics, curves, rounds and test slides of a variant whose `selected_round` is set.
-/// `round_folders[r]` holds the MIL outputs of round r.
-void evaluate(const RunContext& context, const std::vector<std::string>& round_folders,
-              VariantResult& variant);
+/// `rounds[r]` are the files of round r.
+void evaluate(const RunContext& context, const std::vector<RoundFiles>& rounds, VariantResult& variant);
 
 /// May a new round's pseudo-labels replace those of the best round so far?
 struct GateInput {
@@ -18,9 +17,9 @@ struct GateInput {
   double validation_f1 = 0;
   std::vector<double> validation_scores;  // in the order of validation_labels
 };
-/// gate "f1": the F1 reaches the best of all rounds (the paper). "auc-loss": the loss is lower, and the AUC
+/// Gate f1: the F1 reaches the best of all rounds (the paper). auc_loss: the loss is lower, and the AUC
 /// is not significantly worse (one-sided, 95 %, paired stratified bootstrap of the difference, seeded).
-bool passes_gate(const std::string& gate, const GateInput& best, const GateInput& now,
+bool passes_gate(Gate gate, const GateInput& best, const GateInput& now,
                  const std::vector<int>& validation_labels, uint64_t seed);
 
 /// Scores and labels of the slides of a split that have a score.

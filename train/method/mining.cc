@@ -72,8 +72,8 @@ void split_pool(const Pool& pool, Threshold kind, double threshold, Device devic
 }  // namespace
 
 MinedSet mine(const Dataset& dataset, const std::vector<std::vector<float>>& scores, const Config& config,
-              const std::string& method, double progress) {
-  const Device device = device_of(config);
+              Method method, double progress) {
+  const Device device = config.device;
   MinedSet mined;
   const Pool positive = pool_of(dataset, scores, 1);
   const Pool negative = pool_of(dataset, scores, 0);
@@ -111,7 +111,7 @@ MinedSet mine(const Dataset& dataset, const std::vector<std::vector<float>>& sco
       if (patch.score <= limit) mined.paced_uncertain.push_back(patch);
   }
 
-  if (method == "hnm") {
+  if (method == Method::hnm) {
     mined.negative_threshold = quantile(negative.scores, 1 - config.negative_ratio, device);
     split_pool(negative, Threshold::at_least, mined.negative_threshold, device, mined.hard_negatives,
                &mined.easy_negatives);

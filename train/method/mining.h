@@ -36,6 +36,6 @@ struct MinedSet {
 /// position between the first epoch after warm-up and the last. Throws Error when no positive or no negative
 /// patch is left.
 MinedSet mine(const Dataset& dataset, const std::vector<std::vector<float>>& scores, const Config& config,
-              const std::string& method, double progress);
+              Method method, double progress);
 
 }  // namespace mt::train

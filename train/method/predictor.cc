@@ -2,18 +2,17 @@
 
 #include <cmath>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
 #include "autograd/arithmetic.h"
 #include "autograd/tape.h"
 #include "models/weights.h"
 #include "tensor/check.h"
-#include "tensor/io/input_file.h"
 #include "tensor/io/safetensors.h"
 #include "train/cli/options.h"
 #include "train/data/patches.h"
-#include "train/method/rounds.h"
 #include "train/method/stages/stages.h"
+#include "train/run/result.h"
+#include "train/run/run_files.h"
 #include "wsi/heatmap.h"
 #include "wsi/regions.h"
 
@@ -22,33 +21,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct SelectedRound {
-  std::string variant;
-  std::string folder;  // inside of the run
-  int64_t round = 0;
-  std::array<std::string, 2> classes;
-};
-
-SelectedRound find_variant(const fs::path& run, const std::string& wanted) {
-  const fs::path file = run / "result.json";
-  check(fs::exists(file), "{}: holds no result.json; finish the run with train first", run.string());
-  try {
-    const auto result = nlohmann::json::parse(read_file(file.string()));
-    std::string names;
-    for (const auto& variant : result.at("variants")) {
-      const auto name = variant.at("name").get<std::string>();
-      names += (names.empty() ? "" : ", ") + name;
-      if (name != wanted && !(wanted.empty() && result.at("variants").size() == 1)) continue;
-      const auto round = variant.at("selected_round").get<int64_t>();
-      return {name,
-              round_folder(variant.at("method").get<std::string>(), variant.at("ranking").get<bool>(), round),
-              round, result.at("classes").get<std::array<std::string, 2>>()};
-    }
-    fail("{}: {}; give --variant one of {}", run.string(),
-         wanted.empty() ? "holds several variants" : "has no variant " + wanted, names);
-  } catch (const nlohmann::json::exception& error) {
-    fail("{}: is damaged ({}); run train again", file.string(), error.what());
+const Selection& find_variant(const std::vector<Selection>& variants, const std::string& wanted,
+                              const fs::path& run) {
+  std::string names;
+  for (const Selection& variant : variants) {
+    if (variant.name == wanted || (wanted.empty() && variants.size() == 1)) return variant;
+    names += (names.empty() ? "" : ", ") + variant.name;
   }
+  fail("{}: {}; give --variant one of {}", run.string(),
+       wanted.empty() ? "holds several variants" : "has no variant " + wanted, names);
 }
 
 void apply_centring(const FeatureCentring& centring, Tensor& features) {
@@ -67,19 +48,22 @@ void apply_centring(const FeatureCentring& centring, Tensor& features) {
 }  // namespace
 
 Predictor::Predictor(const fs::path& run, const std::string& variant, double mpp_override, Device device) {
-  check(fs::exists(run / "config.toml"), "{}: is no run folder (config.toml is missing)", run.string());
-  config_ = read_config_file((run / "config.toml").string());
+  const RunFiles files(run);
+  check(fs::exists(files.config()), "{}: is no run folder (config.toml is missing)", run.string());
+  config_ = read_config_file(files.config().string());
   check(config_.features.empty(), "{}: was trained on given features; predict needs a run with an encoder",
         run.string());
   if (mpp_override > 0) config_.mpp_override = mpp_override;
-  config_.device = name_of(device);
-  const SelectedRound selected = find_variant(run, variant);
-  variant_ = selected.variant;
-  classes_ = selected.classes;
-  encoder_ = load_encoder(selected.round == 0 ? run / "encoders/initial.safetensors"
-                                              : run / selected.folder / "encoder.safetensors",
-                          config_);
-  const fs::path mil_path = run / selected.folder / "mil.safetensors";
+  config_.device = device;
+  check(fs::exists(files.result()), "{}: holds no result.json; finish the run with train first",
+        run.string());
+  const ResultSummary result = read_result(files.result());
+  const Selection& selected = find_variant(result.variants, variant, run);
+  variant_ = selected.name;
+  classes_ = result.classes;
+  const RoundFiles round(run, selected.variant(), selected.selected_round);
+  encoder_ = load_encoder(round.encoder(), config_);
+  const fs::path mil_path = round.mil();
   const SafetensorsFile file(mil_path.string());
   StateDict weights;
   for (auto& [name, tensor] : file.read_all()) {

@@ -10,8 +10,4 @@ namespace mt::train {
 /// With a shard, only tiles of that part are embedded and an empty result comes back.
 RunResult run_method(RunContext& context);
 
-/// Where a variant's round lives inside of the run folder: "rounds/initial+ranking" (shared by all methods)
-/// or "rounds/hnm+ranking/2".
-std::string round_folder(const std::string& method, bool ranking, int64_t round);
-
 }  // namespace mt::train

@@ -7,6 +7,7 @@
 #include "train/cli/progress.h"
 #include "train/cli/version.h"
 #include "train/report/sections.h"
+#include "train/settings/config_options.h"
 
 namespace mt::train {
 namespace {
@@ -83,6 +84,8 @@ std::string configuration(const RunResult& result) {
     std::string shown;
     if constexpr (std::is_same_v<T, bool>) {
       shown = value ? "true" : "false";
+    } else if constexpr (IsChoice<T>) {
+      shown = choice_name(value);
     } else {
       shown = fmt::format("{}", value);
     }

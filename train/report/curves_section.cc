@@ -80,7 +80,9 @@ std::string precision_recall_plot(const RunResult& result, const std::string& ti
 Curve variant_curve(const VariantResult& variant) {
   Curve curve;
   curve.label = variant.name;
-  curve.colour = variant.method == "mil" ? kBlue : variant.method == "its2clr" ? kVermilion : kGreen;
+  curve.colour = variant.method == Method::mil       ? kBlue
+                 : variant.method == Method::its2clr ? kVermilion
+                                                     : kGreen;
   curve.dashed = !variant.ranking;
   return curve;
 }

@@ -4,7 +4,6 @@
 #include <set>
 
 #include "tensor/check.h"
-#include "train/method/rounds.h"
 #include "train/report/sections.h"
 #include "wsi/resample.h"
 
@@ -93,7 +92,7 @@ std::string variant_gallery(RunContext& context, const VariantResult& variant, s
     const std::string title =
         fmt::format("Round {}{}", round.round, round.round == variant.selected_round ? " (selected)" : "");
     // The first round is one and the same for all methods.
-    if (!shown.insert(round_folder(variant.method, variant.ranking, round.round)).second) {
+    if (!shown.insert(context.folder.round(variant.variant(), round.round).name()).second) {
       parts[r] = fmt::format("<p>{}: the same scores as shown above for another variant.</p>\n", title);
       continue;
     }

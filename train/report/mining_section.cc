@@ -2,21 +2,10 @@
 
 #include <algorithm>
 
-#include "train/method/rounds.h"
 #include "train/report/sections.h"
 
 namespace mt::train {
 namespace {
-
-/// What step "finetune <folder>" recorded under `key`, if it ran.
-std::optional<double> recorded(const RunContext& context, const VariantResult& variant, int64_t round,
-                               const char* key) {
-  const std::string step = "finetune " + round_folder(variant.method, variant.ranking, round);
-  if (!context.folder.done(step)) return std::nullopt;
-  const auto& numbers = context.folder.record(step).numbers;
-  const auto found = numbers.find(key);
-  return found == numbers.end() ? std::nullopt : std::optional(found->second);
-}
 
 /// The round whose scores labelled the patches that `round` was fine-tuned on: the last accepted before it.
 int64_t labelling_round(const VariantResult& variant, std::size_t round) {
@@ -26,16 +15,13 @@ int64_t labelling_round(const VariantResult& variant, std::size_t round) {
   return 0;
 }
 
-std::string count_with_threshold(std::optional<double> count, std::optional<double> threshold) {
-  if (!count) return "–";
-  std::string html = grouped_number(static_cast<int64_t>(*count));
-  if (threshold) html += fmt::format(" <span class=\"interval\">({:.3f})</span>", *threshold);
-  return html;
+std::string count_with_threshold(int64_t count, double threshold) {
+  return grouped_number(count) + fmt::format(" <span class=\"interval\">({:.3f})</span>", threshold);
 }
 
 std::string outcome(const VariantResult& variant, const RoundResult& round) {
   std::string html;
-  if (round.collapsed) html += pill("bad", "collapsed, rolled back") + " ";
+  if (round.collapsed()) html += pill("bad", "collapsed, rolled back") + " ";
   if (round.round == 0)
     html += pill("plain", "first");
   else
@@ -51,20 +37,23 @@ std::string rounds_table(const RunContext& context, const VariantResult& variant
   bool fallback = false;
   for (std::size_t r = 0; r < variant.rounds.size(); ++r) {
     const RoundResult& round = variant.rounds[r];
-    const bool tuned = round.round > 0;
-    const auto number = [&](const char* key) { return recorded(context, variant, round.round, key); };
-    const bool fell_back = number("fallback").value_or(0) != 0;
-    fallback |= fell_back;
-    table.add_row(
-        {std::to_string(round.round), tuned ? std::to_string(labelling_round(variant, r)) : "–",
-         count_with_threshold(number("positives"), number("positive_threshold")) +
-             (fell_back ? "<sup>*</sup>" : ""),
-         count_with_threshold(number("hard_negatives"), number("negative_threshold")),
-         tuned ? std::to_string(round.finetune_epochs) : "–", tuned ? grouped_number(round.updates) : "–",
-         tuned ? grouped_number(round.images) : "–",
-         tuned ? fmt::format("{:.1f}", round.finetune_seconds) : "–", three_decimals(round.validation_auc),
-         three_decimals(round.validation_loss), outcome(variant, round)},
-        round.round == variant.selected_round ? "chosen" : "");
+    std::vector<std::string> cells{std::to_string(round.round), "–", "–", "–", "–", "–", "–", "–"};
+    if (round.finetune) {
+      const FinetuneRecord& tuned = *round.finetune;
+      fallback |= tuned.fallback;
+      cells = {std::to_string(round.round),
+               std::to_string(labelling_round(variant, r)),
+               count_with_threshold(tuned.positives, tuned.positive_threshold) +
+                   (tuned.fallback ? "<sup>*</sup>" : ""),
+               count_with_threshold(tuned.hard_negatives, tuned.negative_threshold),
+               std::to_string(tuned.epochs),
+               grouped_number(tuned.updates),
+               grouped_number(tuned.images),
+               fmt::format("{:.1f}", tuned.seconds)};
+    }
+    cells.insert(cells.end(), {three_decimals(round.validation_auc()),
+                               three_decimals(round.validation_loss()), outcome(variant, round)});
+    table.add_row(cells, round.round == variant.selected_round ? "chosen" : "");
   }
   std::string html = table.str();
   if (fallback)
@@ -125,8 +114,9 @@ std::string labels_table(const VariantResult& variant) {
 
 std::string explanation(const VariantResult& variant, bool tissues_known) {
   std::string html = "<p class=\"hint\">What the instance scores of each round label on the training slides";
-  if (variant.method == "mil") html += "; this variant does not fine-tune, so nothing was trained on it";
-  if (variant.method == "its2clr")
+  if (variant.method == Method::mil)
+    html += "; this variant does not fine-tune, so nothing was trained on it";
+  if (variant.method == Method::its2clr)
     html += "; this method takes every patch of a negative slide as a negative, so nothing can be enriched";
   html += ". ";
   html += tissues_known

@@ -49,7 +49,7 @@ std::string report_html(RunContext& context, const RunResult& result, const Repo
 }
 
 void write_report(RunContext& context, const RunResult& result) {
-  write_file(context.folder.file("report.html").string(), report_html(context, result));
+  write_file(context.folder.files().report().string(), report_html(context, result));
 }
 
 }  // namespace mt::train

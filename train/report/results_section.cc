@@ -79,10 +79,11 @@ struct FinetuneCost {
 FinetuneCost cost_of(const VariantResult& variant) {
   FinetuneCost cost;
   for (const RoundResult& round : variant.rounds) {
-    cost.epochs += round.finetune_epochs;
-    cost.images += round.images;
-    cost.updates += round.updates;
-    cost.seconds += round.finetune_seconds;
+    if (!round.finetune) continue;
+    cost.epochs += round.finetune->epochs;
+    cost.images += round.finetune->images;
+    cost.updates += round.finetune->updates;
+    cost.seconds += round.finetune->seconds;
   }
   return cost;
 }
@@ -117,7 +118,7 @@ std::string in_words(const VariantResult& variant) {
 std::string dataset_text(const Config& config) {
   if (!config.features.empty()) return "features in " + config.features;
   if (config.data == "phantom")
-    return config.phantom_difficulty == "hard" ? "the hard phantom" : "the phantom";
+    return config.phantom_difficulty == PhantomTumour::hard ? "the hard phantom" : "the phantom";
   if (config.data == "camelyon16") return "the Camelyon16 layout in " + config.root;
   return config.data;
 }
@@ -148,7 +149,7 @@ std::string warnings(const RunResult& result) {
   for (const VariantResult& variant : result.variants) {
     std::string rounds;
     for (const RoundResult& round : variant.rounds) {
-      if (round.collapsed) rounds += (rounds.empty() ? "" : ", ") + std::to_string(round.round);
+      if (round.collapsed()) rounds += (rounds.empty() ? "" : ", ") + std::to_string(round.round);
     }
     if (!rounds.empty())
       collapsed +=
@@ -199,7 +200,7 @@ std::string ablation_table(const RunResult& result) {
 
 const VariantResult& headline_variant(const RunResult& result) {
   check(!result.variants.empty(), "report: the result holds no variant");
-  const std::string wanted = variant_name(result.config.method, result.config.ranking == "on");
+  const std::string wanted = Variant{result.config.method, result.config.ranking == Ranking::on}.name();
   for (const VariantResult& variant : result.variants) {
     if (variant.name == wanted) return variant;
   }
@@ -229,7 +230,8 @@ std::string title_section(const RunResult& result) {
                       result.slides_test, in_words(variant));
   const VariantResult* plain = nullptr;  // the same without fine-tuning, where it was run
   for (const VariantResult& other : result.variants) {
-    if (other.method == "mil" && variant.method != "mil" && other.ranking == variant.ranking) plain = &other;
+    if (other.method == Method::mil && variant.method != Method::mil && other.ranking == variant.ranking)
+      plain = &other;
   }
   if (plain != nullptr) {
     html += fmt::format(" Without fine-tuning ({}): {}.", escape_html(plain->name), in_words(*plain));

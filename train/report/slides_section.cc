@@ -6,9 +6,8 @@
 
 #include "tensor/check.h"
 #include "train/figures/metrics.h"
-#include "train/method/rounds.h"
-#include "train/method/stages/stages.h"
 #include "train/report/sections.h"
+#include "train/run/score_files.h"
 #include "wsi/annotation.h"
 #include "wsi/heatmap.h"
 
@@ -21,7 +20,7 @@ constexpr int kQuality = 82;
 /// Instance scores of one variant's selected round, and the range that the colours span.
 struct HeatmapScores {
   const VariantResult* variant = nullptr;
-  std::vector<std::vector<float>> scores;  // by slide of the dataset
+  InstanceScores scores;  // by slide of the dataset
   float low = 0;
   float high = 1;
 };
@@ -31,7 +30,7 @@ HeatmapScores heatmap_scores(const RunContext& context, const VariantResult& var
   HeatmapScores heatmap;
   heatmap.variant = &variant;
   heatmap.scores = read_instance_scores(
-      context, round_folder(variant.method, variant.ranking, variant.selected_round) + "/scores.safetensors");
+      context.folder.round(variant.variant(), variant.selected_round).scores(), context.dataset);
   std::vector<double> all;
   for (std::size_t s = 0; s < heatmap.scores.size(); ++s) {
     if (context.dataset.slides[s].split != Split::test) continue;

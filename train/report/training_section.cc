@@ -1,67 +1,12 @@
 #include <fmt/format.h>
 
-#include <fstream>
 #include <limits>
-#include <map>
-#include <nlohmann/json.hpp>
 
-#include "train/method/rounds.h"
 #include "train/report/sections.h"
+#include "train/run/training_log.h"
 
 namespace mt::train {
 namespace {
-
-using Json = nlohmann::json;
-
-struct MilLog {
-  std::vector<double> train_loss;
-  std::vector<double> validation_loss;
-  std::vector<double> validation_auc;
-};
-struct FinetuneLog {
-  std::vector<double> epoch;
-  std::vector<double> loss;
-  std::vector<double> mean_direction;
-};
-struct TrainingLog {
-  std::vector<double> pretrain_step;
-  std::vector<double> pretrain_loss;
-  std::map<std::string, MilLog> mil;            // by round folder
-  std::map<std::string, FinetuneLog> finetune;  // by round folder
-};
-
-/// NaN where there is no number: json has no NaN, the log writes null.
-double number(const Json& line, const char* key) {
-  const auto found = line.find(key);
-  return found != line.end() && found->is_number() ? found->get<double>()
-                                                   : std::numeric_limits<double>::quiet_NaN();
-}
-
-TrainingLog read_log(const std::filesystem::path& path) {
-  TrainingLog log;
-  std::ifstream file(path);
-  for (std::string text; std::getline(file, text);) {
-    const Json line = Json::parse(text, nullptr, false);
-    if (!line.is_object()) continue;
-    const std::string event = line.value("event", "");
-    const std::string out = line.value("out", "");
-    if (event == "pretrain_step") {
-      log.pretrain_step.push_back(number(line, "step"));
-      log.pretrain_loss.push_back(number(line, "loss"));
-    } else if (event == "mil_epoch") {
-      MilLog& mil = log.mil[out];
-      mil.train_loss.push_back(number(line, "train_loss"));
-      mil.validation_loss.push_back(number(line, "validation_loss"));
-      mil.validation_auc.push_back(number(line, "validation_auc"));
-    } else if (event == "finetune_epoch") {
-      FinetuneLog& finetune = log.finetune[out];
-      finetune.epoch.push_back(number(line, "epoch") + 1);
-      finetune.loss.push_back(number(line, "loss"));
-      finetune.mean_direction.push_back(number(line, "mean_direction"));
-    }
-  }
-  return log;
-}
 
 Curve curve_of(const char* label, const char* colour, bool dashed = false) {
   Curve curve;
@@ -72,16 +17,18 @@ Curve curve_of(const char* label, const char* colour, bool dashed = false) {
 }
 
 /// Appends a round's epochs behind those before it, with a gap, so that rounds are not joined by a line.
-void append_round(Curve& curve, const std::vector<double>& values, std::size_t epochs_before) {
-  for (std::size_t i = 0; i < values.size(); ++i) {
+void append_round(Curve& curve, const std::vector<MilEpoch>& epochs, double MilEpoch::*value,
+                  std::size_t epochs_before) {
+  for (std::size_t i = 0; i < epochs.size(); ++i) {
     curve.x.push_back(static_cast<double>(epochs_before + i + 1));
-    curve.y.push_back(values[i]);
+    curve.y.push_back(epochs[i].*value);
   }
   curve.x.push_back(std::numeric_limits<double>::quiet_NaN());
   curve.y.push_back(std::numeric_limits<double>::quiet_NaN());
 }
 
-std::string variant_plots(const TrainingLog& log, const RunResult& result, const VariantResult& variant) {
+std::string variant_plots(const RunContext& context, const TrainingLog& log, const RunResult& result,
+                          const VariantResult& variant) {
   Plot loss;
   loss.title = "MIL loss";
   loss.x_label = "epochs, all rounds";
@@ -108,26 +55,26 @@ std::string variant_plots(const TrainingLog& log, const RunResult& result, const
   finetune_loss.dots = mean_direction.dots = variant.rounds.size() < 10;
   std::size_t epochs = 0;
   for (const RoundResult& round : variant.rounds) {
-    const std::string folder = round_folder(variant.method, variant.ranking, round.round);
-    if (const auto mil = log.mil.find(folder); mil != log.mil.end()) {
-      append_round(train, mil->second.train_loss, epochs);
-      append_round(validation, mil->second.validation_loss, epochs);
-      append_round(validation_auc, mil->second.validation_auc, epochs);
+    const std::string name = context.folder.round(variant.variant(), round.round).name();
+    if (const auto mil = log.mil.find(name); mil != log.mil.end()) {
+      append_round(train, mil->second, &MilEpoch::train_loss, epochs);
+      append_round(validation, mil->second, &MilEpoch::validation_loss, epochs);
+      append_round(validation_auc, mil->second, &MilEpoch::validation_auc, epochs);
       if (variant.rounds.size() > 1) {
         const GuideLine begin{GuideLine::Kind::vertical, static_cast<double>(epochs) + 0.5,
                               variant.rounds.size() <= 8 ? std::to_string(round.round) : ""};
         loss.lines.push_back(begin);
         auc.lines.push_back(begin);
       }
-      epochs += mil->second.train_loss.size();
+      epochs += mil->second.size();
     }
-    if (const auto tuned = log.finetune.find(folder); tuned != log.finetune.end()) {
-      const FinetuneLog& lines = tuned->second;
-      finetune_loss.x.insert(finetune_loss.x.end(), lines.epoch.begin(), lines.epoch.end());
-      finetune_loss.y.insert(finetune_loss.y.end(), lines.loss.begin(), lines.loss.end());
-      mean_direction.x.insert(mean_direction.x.end(), lines.epoch.begin(), lines.epoch.end());
-      mean_direction.y.insert(mean_direction.y.end(), lines.mean_direction.begin(),
-                              lines.mean_direction.end());
+    if (const auto tuned = log.finetune.find(name); tuned != log.finetune.end()) {
+      for (const FinetuneEpoch& epoch : tuned->second) {
+        finetune_loss.x.push_back(static_cast<double>(epoch.epoch + 1));
+        finetune_loss.y.push_back(epoch.loss);
+        mean_direction.x.push_back(static_cast<double>(epoch.epoch + 1));
+        mean_direction.y.push_back(epoch.mean_direction);
+      }
     }
   }
   loss.curves = {train, validation};
@@ -155,11 +102,11 @@ std::string rounds_plots(const RunResult& result) {
     curve.dots = true;
     for (const RoundResult& round : variant.rounds) {
       curve.x.push_back(static_cast<double>(round.round));
-      curve.y.push_back(round.validation_auc);
+      curve.y.push_back(round.validation_auc());
     }
     auc.curves.push_back(curve);
     curve.y.clear();
-    for (const RoundResult& round : variant.rounds) curve.y.push_back(round.validation_loss);
+    for (const RoundResult& round : variant.rounds) curve.y.push_back(round.validation_loss());
     loss.curves.push_back(std::move(curve));
   }
   return "<div class=\"plots\">\n" + draw_plot(auc) + draw_plot(loss) + "</div>\n";
@@ -168,14 +115,14 @@ std::string rounds_plots(const RunResult& result) {
 }  // namespace
 
 std::string training_section(const RunContext& context, const RunResult& result) {
-  const TrainingLog log = read_log(context.folder.path() / "log.jsonl");
+  const TrainingLog log = read_log(context.folder.files().log());
   std::string html = "<section id=\"training\">\n<h2>Training</h2>\n";
   if (result.variants.size() > 1) {
     html += rounds_plots(result);
     for (const VariantResult& variant : result.variants)
-      html += details(variant.name, variant_plots(log, result, variant));
+      html += details(variant.name, variant_plots(context, log, result, variant));
   } else {
-    html += variant_plots(log, result, result.variants.at(0));
+    html += variant_plots(context, log, result, result.variants.at(0));
   }
   bool rounds = false;
   for (const VariantResult& variant : result.variants) rounds |= variant.rounds.size() > 1;
@@ -183,18 +130,20 @@ std::string training_section(const RunContext& context, const RunResult& result)
     html +=
         "<p class=\"hint\">Dotted vertical lines: a round begins; its number stands beside. Each round "
         "trains a new MIL model on the features of the newly fine-tuned encoder.</p>\n";
-  if (!log.finetune.empty() && result.config.finetune_loss == "joint")
+  if (!log.finetune.empty() && result.config.finetune_loss == FinetuneLoss::joint)
     html +=
         "<p class=\"hint\">The joint loss takes the mean off the embeddings before it compares "
         "them: a squared norm near 1 before that is no collapse.</p>\n";
-  if (!log.pretrain_step.empty()) {
+  if (!log.pretraining.empty()) {
     Plot pretrain;
     pretrain.title = "Pre-training: contrastive loss";
     pretrain.x_label = "step";
     pretrain.whole_x = true;
     Curve curve = curve_of("", kBlue);
-    curve.x = log.pretrain_step;
-    curve.y = log.pretrain_loss;
+    for (const PretrainStep& step : log.pretraining) {
+      curve.x.push_back(static_cast<double>(step.step));
+      curve.y.push_back(step.loss);
+    }
     pretrain.curves.push_back(binned_mean(std::move(curve), 300));
     html += "<div class=\"plots\">\n" + draw_plot(pretrain) + "</div>\n";
   } else {

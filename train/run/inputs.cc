@@ -32,7 +32,7 @@ int64_t leave_out(const Manifest& before, Dataset& dataset, Manifest& now) {
 
 /// split.csv is for people; who edits it must not believe that the run follows.
 void check_split_csv(const RunFolder& folder, const Manifest& before, const Manifest& now) {
-  const fs::path file = folder.path() / "split.csv";
+  const fs::path file = folder.files().split();
   if (!fs::exists(file)) return;
   const std::string text = read_file(file.string());
   check(text == split_csv(before) || (!folder.has_trained() && text == split_csv(now)),
@@ -45,7 +45,7 @@ void check_split_csv(const RunFolder& folder, const Manifest& before, const Mani
 }  // namespace
 
 std::map<std::string, Split> splits_drawn_in(const fs::path& run) {
-  const fs::path file = run / "manifest.json";
+  const fs::path file = RunFiles(run).manifest();
   return fs::exists(file) ? drawn_splits(read_manifest(file)) : std::map<std::string, Split>();
 }
 
@@ -56,7 +56,7 @@ int64_t compare_inputs(RunFolder& folder, Dataset& dataset, Manifest& now) {
   const ManifestChanges changes = changes_since(before, now);
   if (folder.has_trained()) {
     check(changes.empty(), "{}: {}; take another --run, or put back what this run was made from",
-          folder.path().string(), changes.str());
+          folder.files().folder().string(), changes.str());
     return leave_out(before, dataset, now);
   }
   if (!changes.empty()) {
@@ -82,8 +82,8 @@ void keep_inputs(RunFolder& folder, const Dataset& dataset, Manifest now) {
           "{}: this run was made with slides that cannot be used now: {} (see the problems above); mend "
           "them, and the "
           "same command goes on, or take another --run",
-          folder.path().string(), missing);
-    if (!fs::exists(folder.path() / "split.csv")) folder.write_split();
+          folder.files().folder().string(), missing);
+    if (!fs::exists(folder.files().split())) folder.write_split();
     return;
   }
   folder.record_inputs(std::move(now));

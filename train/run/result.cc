@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include "tensor/io/input_file.h"
 #include "train/cli/progress.h"
 #include "train/cli/version.h"
 #include "train/run/json_line.h"
+#include "train/run/record_json.h"
+#include "train/settings/config_options.h"
 
 namespace mt::train {
 namespace {
@@ -31,15 +34,16 @@ std::string json_of(const Metric& metric) {
 
 std::string json_of(const RoundResult& round) {
   JsonObject object;
+  const FinetuneRecord finetune = round.finetune.value_or(FinetuneRecord());
   object.add("round", round.round)
-      .add("validation_auc", round.validation_auc)
-      .add("validation_loss", round.validation_loss)
+      .add("validation_auc", round.validation_auc())
+      .add("validation_loss", round.validation_loss())
       .add("accepted", round.accepted)
-      .add("collapsed", round.collapsed)
-      .add("finetune_epochs", round.finetune_epochs)
-      .add("updates", round.updates)
-      .add("images", round.images)
-      .add("finetune_seconds", round.finetune_seconds)
+      .add("collapsed", finetune.collapsed)
+      .add("finetune_epochs", finetune.epochs)
+      .add("updates", finetune.updates)
+      .add("images", finetune.images)
+      .add("finetune_seconds", finetune.seconds)
       .add("positives", round.positives)
       .add("hard_negatives", round.hard_negatives);
   object.raw("positive_precision",
@@ -56,13 +60,7 @@ std::string json_of(const RoundResult& round) {
 
 std::string json_of(const VariantResult& variant, const std::array<std::string, 2>& classes) {
   JsonObject object;
-  object.add("name", variant.name)
-      .add("method", variant.method)
-      .add("ranking", variant.ranking)
-      .add("selected_round", variant.selected_round)
-      .add("selected_epoch", variant.selected_epoch)
-      .add("threshold", variant.threshold)
-      .add("weights_sha256", variant.weights_sha256);
+  add_fields(object, fields_of<Selection>(variant));
   const auto metric = [](const Metric& m) { return json_of(m); };
   object.raw("metrics", json_array(variant.metrics, metric));
   object.raw("test_optimal_for_comparison_only", json_array(variant.test_optimal, metric));
@@ -84,6 +82,8 @@ std::string json_of(const Config& config) {
     using T = std::remove_cvref_t<decltype(value)>;
     if constexpr (std::is_same_v<T, uint64_t>) {
       object.raw(text.name, std::to_string(value));
+    } else if constexpr (IsChoice<T>) {
+      object.add(text.name, choice_name(value));
     } else {
       object.add(text.name, value);
     }
@@ -113,9 +113,10 @@ std::string cost_cell(const VariantResult& variant) {
   int64_t images = 0;
   double seconds = 0;
   for (const RoundResult& round : variant.rounds) {
-    epochs += round.finetune_epochs;
-    images += round.images;
-    seconds += round.finetune_seconds;
+    if (!round.finetune) continue;
+    epochs += round.finetune->epochs;
+    images += round.finetune->images;
+    seconds += round.finetune->seconds;
   }
   if (epochs == 0) return "–";
   return fmt::format("{} img, {:.1f} s", images / epochs, seconds / static_cast<double>(epochs));
@@ -151,6 +152,19 @@ std::string to_json(const RunResult& result) {
                return json_of(variant, result.classes);
              }));
   return object.str() + "\n";
+}
+
+ResultSummary read_result(const std::filesystem::path& result_json) {
+  try {
+    ResultSummary summary;
+    const auto result = nlohmann::json::parse(read_file(result_json.string()));
+    result.at("classes").get_to(summary.classes);
+    for (const auto& variant : result.at("variants"))
+      summary.variants.push_back(record_of<Selection>(fields_from(variant)));
+    return summary;
+  } catch (const std::exception& error) {
+    fail("{}: is damaged ({}); run train again", result_json.string(), error.what());
+  }
 }
 
 std::string summary_table(const RunResult& result) {

@@ -2,13 +2,16 @@
 // What a run found out: the one structure behind the summary table, result.json and the report.
 
 #include <array>
+#include <cmath>
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "train/data/patches.h"
 #include "train/figures/intervals.h"
+#include "train/run/run_files.h"
 #include "train/settings/config.h"
 
 namespace mt::train {
@@ -38,38 +41,55 @@ struct Enrichment {
 /// One embed → MIL pass and the mining and fine-tuning before it (round 0 has none).
 struct RoundResult {
   int64_t round = 0;
-  double validation_auc = 0;
-  double validation_loss = 0;
-  bool accepted = false;   // its pseudo-labels were taken
-  bool collapsed = false;  // fine-tuning was stopped and rolled back
-  int64_t finetune_epochs = 0;
-  int64_t updates = 0;  // optimizer steps of fine-tuning
-  int64_t images = 0;   // patches seen by fine-tuning, each in two views
-  double finetune_seconds = 0;
+  bool accepted = false;                   // its pseudo-labels were taken
+  std::optional<FinetuneRecord> finetune;  // not in the first round
+  std::optional<MilRecord> mil;            // not where fine-tuning was rolled back
+  // What the scores of this round would mine.
   int64_t positives = 0;
   int64_t hard_negatives = 0;
-  std::optional<double>
-      positive_precision;  // share of true tumour among pseudo-positives, where truth is known
+  /// Share of true tumour among pseudo-positives, where truth is known.
+  std::optional<double> positive_precision;
   std::vector<Enrichment> negative_enrichment;
   std::vector<std::pair<PatchId, float>> top_hard_negatives;  // best first, for the gallery
   std::vector<std::pair<PatchId, float>> top_positives;
+
+  bool collapsed() const { return finetune && finetune->collapsed; }
+  /// NaN where there is no model.
+  double validation_auc() const { return mil ? mil->validation_auc : std::nan(""); }
+  double validation_loss() const { return mil ? mil->validation_loss : std::nan(""); }
 };
 
-struct VariantResult {
+/// What was selected of a variant: the part of result.json that is read again.
+struct Selection {
   std::string name;  // "hnm+ranking"
-  std::string method;
+  Method method = Method::hnm;
   bool ranking = false;
   int64_t selected_round = 0;
-  int64_t selected_epoch = 0;   // of MIL training, by validation loss
-  double threshold = 0;         // on the slide score, chosen on validation
+  int64_t selected_epoch = 0;  // of MIL training, by validation loss
+  double threshold = 0;        // on the slide score, chosen on validation
+  std::string weights_sha256;
+
+  Variant variant() const { return {method, ranking}; }
+  template <typename Self, typename Visitor>
+  static void visit(Self& self, Visitor&& visitor) {
+    visitor("name", self.name);
+    visitor("method", self.method);
+    visitor("ranking", self.ranking);
+    visitor("selected_round", self.selected_round);
+    visitor("selected_epoch", self.selected_epoch);
+    visitor("threshold", self.threshold);
+    visitor("weights_sha256", self.weights_sha256);
+  }
+};
+
+struct VariantResult : Selection {
   std::vector<Metric> metrics;  // on the test slides, selected on validation: report these first
-  std::vector<Metric>
-      test_optimal;  // epoch and threshold chosen on the test set: for comparison with papers only
+  /// Epoch and threshold chosen on the test set: for comparison with papers only.
+  std::vector<Metric> test_optimal;
   std::vector<SlideScore> test_slides;
   std::vector<int> instance_labels;     // test patches with known truth …
   std::vector<double> instance_scores;  // … and their scores, for curves
   std::vector<RoundResult> rounds;
-  std::string weights_sha256;
 };
 
 struct StageTime {
@@ -96,6 +116,13 @@ struct RunResult {
 
 /// RUN/result.json; docs/result.schema.json is its schema.
 std::string to_json(const RunResult& result);
+/// What predict must know of a result.json.
+struct ResultSummary {
+  std::array<std::string, 2> classes;
+  std::vector<Selection> variants;
+};
+/// Throws Error naming the file.
+ResultSummary read_result(const std::filesystem::path& result_json);
 /// The table at the end of a run.
 std::string summary_table(const RunResult& result);
 

@@ -17,6 +17,8 @@
 #include "tensor/io/seal.h"
 #include "tensor/text.h"
 #include "train/cli/options.h"
+#include "train/run/json_line.h"
+#include "train/run/training_log.h"
 
 namespace mt::train {
 namespace {
@@ -54,8 +56,9 @@ void remove_abandoned_files(const fs::path& folder) {
 
 /// Takes the folder for this process until the descriptor is closed. Where the file system has no locks there
 /// is only a note.
-int lock_folder(const fs::path& folder) {
-  const int lock = ::open((folder / ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+int lock_folder(const RunFiles& files) {
+  const fs::path& folder = files.folder();
+  const int lock = ::open(files.lock().c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   check(lock >= 0, "{}: cannot be written: {}", folder.string(), std::strerror(errno));
   if (::flock(lock, LOCK_EX | LOCK_NB) == 0) return lock;
   const int code = errno;
@@ -70,9 +73,8 @@ int lock_folder(const fs::path& folder) {
 }
 
 /// A folder of a version that kept no checksums has neither here.
-void refuse_older_version(const fs::path& folder) {
-  for (const char* name : {"config.toml", "state.json"}) {
-    const fs::path file = folder / name;
+void refuse_older_version(const RunFiles& files) {
+  for (const fs::path& file : {files.config(), files.state()}) {
     if (!fs::exists(file)) return;
     const std::string text = read_file(file.string());
     if (text.empty() || text.find(kSealMark.substr(0, 10)) != std::string::npos) return;
@@ -81,7 +83,7 @@ void refuse_older_version(const fs::path& folder) {
       "{}: is the run folder of an older version, which kept no checksums; finish it with that version, or "
       "take "
       "another --run",
-      folder.string());
+      files.folder().string());
 }
 
 std::string config_text(const Config& config) {
@@ -97,23 +99,25 @@ void write_sealed_tensors(const fs::path& file, const NamedTensors& tensors,
 }
 
 Config read_run_config(const fs::path& folder) {
-  const fs::path file = folder / "config.toml";
+  const fs::path file = RunFiles(folder).config();
   check(fs::exists(file), "{}: is no run folder (config.toml is missing)", folder.string());
-  refuse_older_version(folder);
+  refuse_older_version(RunFiles(folder));
   check_seal(file.string(), kRunFileRemedy);
   return read_config_file(file.string());
 }
 
 RunFolder::RunFolder(fs::path folder, const Config& config)
-    : folder_(std::move(folder)), shard_(!config.shard.empty()), pretrains_(config.pretrain == "simclr") {
-  make_folder(folder_);
+    : files_(std::move(folder)),
+      shard_(!config.shard.empty()),
+      pretrains_(config.pretrain == Pretraining::simclr) {
+  make_folder(files_.folder());
   if (!shard_) {
-    lock_ = lock_folder(folder_);
-    remove_abandoned_files(folder_);
+    lock_ = lock_folder(files_);
+    remove_abandoned_files(files_.folder());
   }
-  refuse_older_version(folder_);
-  if (const fs::path file = folder_ / "state.json"; fs::exists(file)) state_ = read_state(file);
-  if (!shard_) log_ = std::make_unique<RunLog>(folder_ / "log.jsonl", state_.log);
+  refuse_older_version(files_);
+  if (fs::exists(files_.state())) state_ = read_state(files_.state());
+  if (!shard_) log_ = std::make_unique<RunLog>(files_.log(), state_.log);
   const bool other_device = open_config(config);
   open_manifest();
   if (shard_) return;
@@ -128,47 +132,47 @@ RunFolder::~RunFolder() {
 /// The settings of the folder must be those of now; a new folder gets them. Whether the device is another
 /// than before.
 bool RunFolder::open_config(const Config& config) {
-  const fs::path file = folder_ / "config.toml";
-  std::string left_device = config.device;
+  const fs::path file = files_.config();
+  Device left_device = config.device;
   if (fs::exists(file)) {
-    const Config before = read_run_config(folder_);
+    const Config before = read_run_config(files_.folder());
     std::string list;
     for (const auto& difference : identity_differences(before, config))
       list += (list.empty() ? "" : "; ") + difference;
     check(
         list.empty(),
         "{}: this run folder belongs to another configuration ({}); take another --run, or the same settings",
-        folder_.string(), list);
+        files_.folder().string(), list);
     left_device = before.device;
   } else {
     check(state_.settings_sha256.empty() || state_.settings_sha256 == settings_sha256(config),
           "{}: config.toml is gone, and the run was begun with other settings than these; give those, or "
           "take another "
           "--run",
-          folder_.string());
+          files_.folder().string());
   }
   if (!fs::exists(file) || left_device != config.device) write_file(file.string(), config_text(config));
   state_.settings_sha256 = settings_sha256(config);
   if (left_device == config.device || shard_) return false;
-  state_.devices_before.insert(left_device);
-  log("device", JsonObject().add("from", left_device).add("to", config.device));
+  state_.devices_before.insert(name_of(left_device));
+  log(DeviceSwitch{name_of(left_device), name_of(config.device)});
   return true;
 }
 
 /// Checkpoints that no step knows: their process was killed, or their step was taken for not done.
 void RunFolder::remove_stray_checkpoints() const {
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder_ / "checkpoints", error)) {
-    const std::string name = "checkpoints/" + entry.path().filename().string();
-    const bool is_known = std::any_of(state_.checkpoints.begin(), state_.checkpoints.end(),
-                                      [&](const auto& known) { return known.second.file == name; });
-    if (!is_known && name.ends_with(".safetensors")) fs::remove(entry.path(), error);
+  for (const auto& entry : fs::directory_iterator(files_.checkpoints(), error)) {
+    const bool is_known = std::any_of(
+        state_.checkpoints.begin(), state_.checkpoints.end(),
+        [&](const auto& known) { return files_.checkpoint(known.second.number) == entry.path(); });
+    if (!is_known && entry.path().extension() == ".safetensors") fs::remove(entry.path(), error);
   }
 }
 
 /// What the run was made from. Finished steps of which nobody knows that any more are not done.
 void RunFolder::open_manifest() {
-  const fs::path file = folder_ / "manifest.json";
+  const fs::path file = files_.manifest();
   if (fs::exists(file)) manifest_ = read_manifest(file);
   const bool is_known = manifest_ && read_seal(file.string()) == state_.manifest_sha256;
   if (is_known || !has_trained()) return;
@@ -183,26 +187,29 @@ void RunFolder::open_manifest() {
   manifest_.reset();
 }
 
-fs::path RunFolder::file(const std::string& relative) const {
-  const fs::path inside = fs::path(relative).lexically_normal();
-  check(!inside.empty() && inside.is_relative() && *inside.begin() != "..",
-        "{}: \"{}\" is no path inside of this run folder", folder_.string(), printable(relative));
-  const fs::path path = folder_ / inside;
-  make_folder(path.parent_path());
-  return path;
+std::string RunFolder::inside(const fs::path& file) const {
+  const fs::path relative = file.lexically_normal().lexically_relative(files_.folder().lexically_normal());
+  check(!relative.empty() && relative != "." && *relative.begin() != "..",
+        "{}: \"{}\" is no path inside of this run folder", files_.folder().string(),
+        printable(file.string()));
+  return relative.string();
 }
 
-fs::path RunFolder::checked(const std::string& relative) const {
-  const fs::path path = file(relative);
-  const std::string digits = check_seal(path.string(), kRunFileRemedy);
-  const auto found = state_.files.find(relative);
+fs::path RunFolder::to_write(fs::path file) const {
+  make_folder((files_.folder() / inside(file)).parent_path());
+  return file;
+}
+
+fs::path RunFolder::checked(fs::path file) const {
+  const std::string digits = check_seal(file.string(), kRunFileRemedy);
+  const auto found = state_.files.find(inside(file));
   check(found == state_.files.end() || found->second.sha256 == digits,
-        "{}: is not the file that this run wrote; {}", path.string(), kRunFileRemedy);
-  return path;
+        "{}: is not the file that this run wrote; {}", file.string(), kRunFileRemedy);
+  return file;
 }
 
 void RunFolder::record_inputs(Manifest manifest) {
-  const fs::path file = folder_ / "manifest.json";
+  const fs::path file = files_.manifest();
   write_manifest(file, manifest);
   manifest_ = std::move(manifest);
   write_split();
@@ -211,7 +218,7 @@ void RunFolder::record_inputs(Manifest manifest) {
 }
 
 void RunFolder::write_split() const {
-  write_file((folder_ / "split.csv").string(), split_csv(*manifest_));
+  write_file(files_.split().string(), split_csv(*manifest_));
 }
 
 bool RunFolder::has_trained() const {
@@ -223,20 +230,27 @@ bool RunFolder::has_trained() const {
          std::any_of(state_.checkpoints.begin(), state_.checkpoints.end(), learns);
 }
 
-bool RunFolder::done(const std::string& step) const {
+bool RunFolder::is_done(const std::string& step) const {
   if (!state_.steps.contains(step)) return false;
   return std::all_of(state_.files.begin(), state_.files.end(), [&](const auto& entry) {
-    return entry.second.step != step || fs::exists(folder_ / entry.first);
+    return entry.second.step != step || fs::exists(files_.folder() / entry.first);
   });
 }
 
-const StepRecord& RunFolder::record(const std::string& step) const {
+const Fields& RunFolder::finished_step(const std::string& step) const {
   const auto found = state_.steps.find(step);
-  check(found != state_.steps.end(), "run folder {}: step {} is not finished", folder_.string(), step);
+  check(found != state_.steps.end(), "run folder {}: step {} is not finished", files_.folder().string(),
+        step);
   return found->second;
 }
 
-void RunFolder::forget(const std::string& step) {
+std::vector<std::pair<std::string, StepCost>> RunFolder::costs() const {
+  std::vector<std::pair<std::string, StepCost>> costs;
+  for (const auto& [name, record] : state_.steps) costs.emplace_back(name, record_of<StepCost>(record));
+  return costs;
+}
+
+void RunFolder::forget_step(const std::string& step) {
   state_.steps.erase(step);
   std::erase(state_.order, step);
   std::erase_if(state_.files, [&](const auto& entry) { return entry.second.step == step; });
@@ -251,15 +265,16 @@ void RunFolder::forget_after(const std::string& step) {
   std::printf(
       "note: %s came out different when it was made anew, so the steps after it are made anew as well\n",
       step.c_str());
-  for (const std::string& name : later) forget(name);
+  for (const std::string& name : later) forget_step(name);
   state_.checkpoints.clear();
 }
 
-void RunFolder::finish(const std::string& step, StepRecord record, const std::vector<std::string>& files) {
+void RunFolder::finish_step(const std::string& step, Fields record, const std::vector<fs::path>& files) {
   std::map<std::string, RunState::Written> written;
   bool is_other = false;
-  for (const std::string& relative : files) {
-    written[relative] = {step, read_seal(file(relative).string())};
+  for (const fs::path& file : files) {
+    const std::string relative = inside(file);
+    written[relative] = {step, read_seal(file.string())};
     const auto before = state_.files.find(relative);
     is_other |= before != state_.files.end() && before->second.sha256 != written[relative].sha256;
   }
@@ -268,47 +283,44 @@ void RunFolder::finish(const std::string& step, StepRecord record, const std::ve
   state_.steps[step] = std::move(record);
   if (std::find(state_.order.begin(), state_.order.end(), step) == state_.order.end())
     state_.order.push_back(step);
-  std::string old;
+  int64_t old = 0;
   if (const auto found = state_.checkpoints.find(step); found != state_.checkpoints.end()) {
-    old = found->second.file;
+    old = found->second.number;
     state_.checkpoints.erase(found);
   }
   sync_state();
   std::error_code ignored;
-  if (!old.empty()) fs::remove(folder_ / old, ignored);
+  if (old != 0) fs::remove(files_.checkpoint(old), ignored);
 }
 
-std::optional<RunFolder::Checkpoint> RunFolder::checkpoint(const std::string& step) const {
+std::optional<NamedTensors> RunFolder::read_checkpoint(const std::string& step) const {
   const auto found = state_.checkpoints.find(step);
   if (found == state_.checkpoints.end()) return std::nullopt;
-  const fs::path path = folder_ / found->second.file;
+  const fs::path path = files_.checkpoint(found->second.number);
   if (!fs::exists(path)) {
     std::printf("note: %s: is gone; step %s begins anew\n", path.c_str(), step.c_str());
     return std::nullopt;
   }
   check_seal(path.string(), "delete it: its step then begins anew, and ends the same");
-  return Checkpoint{SafetensorsFile(path.string()).read_all(), found->second.values, found->second.seconds};
+  return SafetensorsFile(path.string()).read_all();
 }
 
-void RunFolder::save_checkpoint(const std::string& step, const NamedTensors& tensors,
-                                const std::map<std::string, std::string>& values, double seconds) {
-  const std::string name = fmt::format("checkpoints/{}.safetensors", ++state_.checkpoint_number);
-  write_sealed_tensors(file(name), tensors);
-  const std::string old = state_.checkpoints[step].file;
-  state_.checkpoints[step] = {name, seconds, values};
+void RunFolder::save_step(const std::string& step, const NamedTensors& tensors, Fields record) {
+  const int64_t number = ++state_.checkpoint_number;
+  write_sealed_tensors(to_write(files_.checkpoint(number)), tensors);
+  const int64_t old = state_.checkpoints[step].number;
+  state_.checkpoints[step] = {number, std::move(record)};
   sync_state();
   std::error_code ignored;
-  if (!old.empty()) fs::remove(folder_ / old, ignored);
+  if (old != 0) fs::remove(files_.checkpoint(old), ignored);
 }
 
-void RunFolder::log(const std::string& event, JsonObject members) {
+void RunFolder::log_line(const char* event, const Fields& fields) {
   if (!log_) return;
   JsonObject line;
   line.add("event", event);
-  std::string rest = members.str();  // "{…}"
-  std::string text = line.str();
-  text.pop_back();
-  log_->add(text + (rest.size() > 2 ? ", " + rest.substr(1) : "}"));
+  add_fields(line, fields);
+  log_->add(line.str());
 }
 
 /// First the log, then what counts its lines.
@@ -317,7 +329,7 @@ void RunFolder::sync_state() {
     log_->sync();
     state_.log = log_->known();
   }
-  write_state(folder_ / "state.json", state_);
+  write_state(files_.state(), state_);
 }
 
 }  // namespace mt::train

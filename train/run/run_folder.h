@@ -15,8 +15,9 @@
 #include <vector>
 
 #include "tensor/io/named_tensors.h"
-#include "train/run/json_line.h"
 #include "train/run/manifest.h"
+#include "train/run/records.h"
+#include "train/run/run_files.h"
 #include "train/run/run_state.h"
 #include "train/settings/config.h"
 
@@ -24,6 +25,13 @@ namespace mt::train {
 
 /// What to do about a damaged file of a run.
 inline constexpr std::string_view kRunFileRemedy = "delete it, and the same train command makes it anew";
+
+/// What an unfinished step had reached when it was last saved.
+template <typename Record>
+struct Checkpoint {
+  NamedTensors tensors;
+  Record record;
+};
 
 class RunFolder {
  public:
@@ -35,12 +43,14 @@ class RunFolder {
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
 
-  const std::filesystem::path& path() const { return folder_; }
-  /// A path inside of the run folder; parent folders are made. Throws Error for one that leads out of it.
-  std::filesystem::path file(const std::string& relative) const;
-  /// The path of a file that is about to be read: its checksum is right, and it is the one that its step
-  /// wrote. Throws Error that names it and says what to do.
-  std::filesystem::path checked(const std::string& relative) const;
+  const RunFiles& files() const { return files_; }
+  RoundFiles round(Variant variant, int64_t round) const { return {files_.folder(), variant, round}; }
+  /// The same path, of a file that is about to be written; its parent folders are made. Throws Error for one
+  /// that leads out of the run folder.
+  std::filesystem::path to_write(std::filesystem::path file) const;
+  /// The same path, of a file that is about to be read: its checksum is right, and it is the one that its
+  /// step wrote. Throws Error that names it and says what to do.
+  std::filesystem::path checked(std::filesystem::path file) const;
 
   /// What the run was made from; nothing before the first record_inputs().
   const std::optional<Manifest>& manifest() const { return manifest_; }
@@ -52,41 +62,70 @@ class RunFolder {
   bool has_trained() const;
 
   /// Whether a step is finished and all that it wrote is there.
-  bool done(const std::string& step) const;
+  template <typename Record>
+  bool done(const Step<Record>& step) const {
+    return is_done(step.name);
+  }
   /// Devices on which a part of the run was computed before --switch-device.
   const std::set<std::string>& devices_before() const { return state_.devices_before; }
-  /// The record of a finished step; throws when it is not finished.
-  const StepRecord& record(const std::string& step) const;
-  const std::map<std::string, StepRecord>& records() const { return state_.steps; }
+  /// The record of a finished step; throws Error when it is not finished.
+  template <typename Record>
+  Record record(const Step<Record>& step) const {
+    return record_of<Record>(finished_step(step.name));
+  }
+  /// Names and costs of all finished steps.
+  std::vector<std::pair<std::string, StepCost>> costs() const;
   /// Marks a step finished: log synced, state.json replaced, the step's checkpoint removed. `files` are the
-  /// sealed files that it wrote, by path inside of the folder. Where a file was made anew and came out
-  /// different (on another device, say), the steps that were finished after it are taken for not done.
-  void finish(const std::string& step, StepRecord record, const std::vector<std::string>& files = {});
+  /// sealed files that it wrote. Where a file was made anew and came out different (on another device, say),
+  /// the steps that were finished after it are taken for not done.
+  template <typename Record>
+  void finish(const Step<Record>& step, const Record& record,
+              const std::vector<std::filesystem::path>& files = {}) {
+    finish_step(step.name, fields_of(record), files);
+  }
   /// Takes a step for not done.
-  void forget(const std::string& step);
+  template <typename Record>
+  void forget(const Step<Record>& step) {
+    forget_step(step.name);
+  }
 
   /// The newest checkpoint of an unfinished step.
-  struct Checkpoint {
-    NamedTensors tensors;
-    std::map<std::string, std::string> values;
-    double seconds = 0;  // spent on the step before
-  };
-  std::optional<Checkpoint> checkpoint(const std::string& step) const;
-  void save_checkpoint(const std::string& step, const NamedTensors& tensors,
-                       const std::map<std::string, std::string>& values, double seconds);
+  template <typename Record>
+  std::optional<Checkpoint<Record>> checkpoint(const Step<Record>& step) const {
+    auto tensors = read_checkpoint(step.name);
+    if (!tensors) return std::nullopt;
+    return Checkpoint<Record>{std::move(*tensors),
+                              record_of<Record>(state_.checkpoints.at(step.name).record)};
+  }
+  template <typename Record>
+  void save_checkpoint(const Step<Record>& step, const NamedTensors& tensors, const Record& record) {
+    save_step(step.name, tensors, fields_of(record));
+  }
 
-  /// Appends a line {"event": event, …members} to log.jsonl (on disk with the next checkpoint or finished
-  /// step).
-  void log(const std::string& event, JsonObject members);
+  /// Appends a line {"event": Event::kEvent, …members} to log.jsonl (on disk with the next checkpoint or
+  /// finished step).
+  template <typename Event>
+  void log(const Event& event) {
+    log_line(Event::kEvent, fields_of(event));
+  }
 
  private:
   bool open_config(const Config& config);
   void open_manifest();
   void remove_stray_checkpoints() const;
+  /// A path as state.json has it: from the run folder on. Throws Error for one that leads out of it.
+  std::string inside(const std::filesystem::path& file) const;
+  bool is_done(const std::string& step) const;
+  const Fields& finished_step(const std::string& step) const;
+  void finish_step(const std::string& step, Fields record, const std::vector<std::filesystem::path>& files);
+  void forget_step(const std::string& step);
   void forget_after(const std::string& step);
+  std::optional<NamedTensors> read_checkpoint(const std::string& step) const;
+  void save_step(const std::string& step, const NamedTensors& tensors, Fields record);
+  void log_line(const char* event, const Fields& fields);
   void sync_state();
 
-  std::filesystem::path folder_;
+  RunFiles files_;
   bool shard_;
   bool pretrains_;  // the step "pretrain" learns, and does not only lay the weights there
   int lock_ = -1;

@@ -1,31 +1,21 @@
 #include "train/run/run_state.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/io/input_file.h"
 #include "tensor/io/seal.h"
+#include "train/run/record_json.h"
 
 namespace mt::train {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kFormat = 2;
+constexpr int kFormat = 3;
 constexpr const char* kRemedy =
     "delete it: the run then begins anew, from the tiles and features that are there, and ends the same";
-
-/// Checkpoints are removed when they are done with, so no name may lead anywhere else.
-void check_checkpoint_name(const std::string& name) {
-  constexpr std::string_view kFolder = "checkpoints/";
-  constexpr std::string_view kEnding = ".safetensors";
-  const bool has_form =
-      name.starts_with(kFolder) && name.ends_with(kEnding) && name.size() > kFolder.size() + kEnding.size();
-  check(has_form && name.find_first_not_of("0123456789", kFolder.size()) == name.size() - kEnding.size(),
-        "\"{}\" is no name of a checkpoint", name);
-}
 
 RunState state_from(const Json& json) {
   check(json.at("format").get<int>() == kFormat, "of format {}", json.at("format").get<int>());
@@ -36,20 +26,11 @@ RunState state_from(const Json& json) {
   state.checkpoint_number = json.at("checkpoint_number").get<int64_t>();
   state.devices_before = json.at("devices_before").get<std::set<std::string>>();
   state.order = json.at("order").get<std::vector<std::string>>();
-  for (const auto& [name, step] : json.at("steps").items()) {
-    StepRecord record;
-    record.seconds = step.at("seconds").get<double>();
-    record.numbers = step.at("numbers").get<std::map<std::string, double>>();
-    record.texts = step.at("texts").get<std::map<std::string, std::string>>();
-    state.steps[name] = std::move(record);
-  }
+  for (const auto& [name, record] : json.at("steps").items()) state.steps[name] = fields_from(record);
   for (const auto& [path, file] : json.at("files").items())
     state.files[path] = {file.at("step").get<std::string>(), file.at("sha256").get<std::string>()};
-  for (const auto& [name, entry] : json.at("checkpoints").items()) {
-    state.checkpoints[name] = {entry.at("file").get<std::string>(), entry.at("seconds").get<double>(),
-                               entry.at("values").get<std::map<std::string, std::string>>()};
-    check_checkpoint_name(state.checkpoints[name].file);
-  }
+  for (const auto& [name, entry] : json.at("checkpoints").items())
+    state.checkpoints[name] = {entry.at("number").get<int64_t>(), fields_from(entry.at("record"))};
   return state;
 }
 
@@ -77,14 +58,13 @@ void write_state(const std::filesystem::path& file, const RunState& state) {
   json["devices_before"] = state.devices_before;
   json["order"] = state.order;
   Json& steps = json["steps"] = Json::object();
-  for (const auto& [name, record] : state.steps)
-    steps[name] = {{"seconds", record.seconds}, {"numbers", record.numbers}, {"texts", record.texts}};
+  for (const auto& [name, record] : state.steps) steps[name] = to_json(record);
   Json& files = json["files"] = Json::object();
   for (const auto& [path, written] : state.files)
     files[path] = {{"step", written.step}, {"sha256", written.sha256}};
   Json& checkpoints = json["checkpoints"] = Json::object();
   for (const auto& [name, entry] : state.checkpoints)
-    checkpoints[name] = {{"file", entry.file}, {"seconds", entry.seconds}, {"values", entry.values}};
+    checkpoints[name] = {{"number", entry.number}, {"record", to_json(entry.record)}};
   write_file(file.string(), sealed(json.dump(1) + "\n"));
 }
 

@@ -9,16 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "train/run/record.h"
 #include "train/run/run_log.h"
 
 namespace mt::train {
-
-/// What a finished step left behind for later steps, the table and the report.
-struct StepRecord {
-  double seconds = 0;
-  std::map<std::string, double> numbers;     // "updates", "images", metrics
-  std::map<std::string, std::string> texts;  // choices and warnings
-};
 
 struct RunState {
   /// A file of a finished step, and the digits of its seal.
@@ -27,9 +21,8 @@ struct RunState {
     std::string sha256;
   };
   struct Pending {
-    std::string file;
-    double seconds = 0;
-    std::map<std::string, std::string> values;
+    int64_t number = 0;  // of the checkpoint's file
+    Fields record;       // so far
   };
 
   std::string settings_sha256;  // of what identifies the run's settings
@@ -37,7 +30,7 @@ struct RunState {
   RunLog::Known log;
   int64_t checkpoint_number = 0;
   std::set<std::string> devices_before;
-  std::map<std::string, StepRecord> steps;
+  std::map<std::string, Fields> steps;         // the records of finished steps (run/records.h)
   std::vector<std::string> order;              // of the finished steps
   std::map<std::string, Written> files;        // by path inside of the run folder
   std::map<std::string, Pending> checkpoints;  // by step

@@ -8,6 +8,7 @@
 #include "tensor/check.h"
 #include "tensor/io/sha256.h"
 #include "tensor/text.h"
+#include "train/settings/config_options.h"
 #include "train/settings/toml.h"
 
 namespace mt::train {
@@ -28,8 +29,8 @@ void apply_paper(Config& c) {
   c.mil_weight_decay = 1e-4;
   c.mil_halve_every = 37.5;
   c.mil_label_epoch = 199;
-  c.mil_features = "raw";
-  c.mil_steps = "single";
+  c.mil_features = MilFeatures::raw;
+  c.mil_steps = MilSteps::single;
   c.rounds = 20;
   c.round_epochs = 5;
   c.warmup_epochs = 5;
@@ -37,7 +38,7 @@ void apply_paper(Config& c) {
   c.negative_ratio = 0.2;
   c.random_negatives = 0;
   c.uncertain_negatives = true;
-  c.finetune_loss = "two-step";
+  c.finetune_loss = FinetuneLoss::two_step;
   c.finetune_batch = 512;
   c.finetune_positives = 0.2;
   c.finetune_positives_two = 0.05;
@@ -45,7 +46,7 @@ void apply_paper(Config& c) {
   c.finetune_lr = 0.01;
   c.finetune_momentum = 0;
   c.finetune_cosine_from = 10;
-  c.gate = "f1";
+  c.gate = Gate::f1;
   c.finetune_on_validation = true;
 }
 
@@ -59,7 +60,7 @@ void apply_fast(Config& c) {
   c.mil_epochs = 20;
   c.mil_lr = 2e-3;
   c.mil_halve_every = 5;
-  c.mil_features = "centred";
+  c.mil_features = MilFeatures::centred;
   c.rounds = 2;
   c.round_epochs = 6;
   c.warmup_epochs = 0;
@@ -79,20 +80,24 @@ void apply_phantom_size(Config& c) {
 
 }  // namespace
 
-Config preset_config(const std::string& preset, const std::string& data) {
+Config preset_config(Preset preset, const std::string& data) {
   Config c;
   c.data = data;
   c.mpp = "0.5";
   if (data == "phantom") apply_phantom_size(c);
-  c.preset = !preset.empty() ? preset : (data == "phantom" ? "fast" : "paper");
-  if (c.preset == "paper") {
+  c.preset = preset != Preset::by_data ? preset : data == "phantom" ? Preset::fast : Preset::paper;
+  if (c.preset == Preset::paper) {
     apply_paper(c);
     // The published pre-training is of another scale; on the phantom it stays what fits the phantom.
-    if (data == "phantom")
-      c.pretrain_steps = 150, c.pretrain_batch = 128, c.pretrain_lr = 3e-3, c.pretrain_temperature = 0.1;
-  } else if (c.preset == "fast" || c.preset == "tiny") {
+    if (data == "phantom") {
+      c.pretrain_steps = 150;
+      c.pretrain_batch = 128;
+      c.pretrain_lr = 3e-3;
+      c.pretrain_temperature = 0.1;
+    }
+  } else {
     apply_fast(c);
-    if (c.preset == "tiny") {
+    if (c.preset == Preset::tiny) {
       c.phantom_slides = "4/4/4";
       c.patch = 64;
       c.mpp = "2.0";
@@ -107,14 +112,8 @@ Config preset_config(const std::string& preset, const std::string& data) {
       c.round_epochs = 2;
       c.finetune_batch = 16;
     }
-  } else {
-    throw UsageError(fmt::format("--preset {}: there is paper, fast and tiny", c.preset));
   }
   return c;
-}
-
-Device device_of(const Config& config) {
-  return parse_device(config.device);
 }
 
 void validate(const Config& c) {
@@ -146,25 +145,26 @@ void validate(const Config& c) {
   const int64_t last_map = c.patch / 16 / std::max<int64_t>(c.layer4_stride, 1);
   need(c.layer4_stride == 1 || c.layer4_stride == 2,
        fmt::format("--layer4-stride {}: 1 or 2", c.layer4_stride));
-  need(!c.features.empty() || last_map >= 3 || c.norm == "batch",
+  need(!c.features.empty() || last_map >= 3 || c.norm == NormKind::batch,
        fmt::format("--patch {}: the last stage would see {}x{} pixels, of which InstanceNorm leaves nothing; "
                    "use larger patches{}",
                    c.patch, last_map, last_map, c.layer4_stride == 2 ? " or --layer4-stride 1" : ""));
-  need(c.bn == "frozen" || c.norm == "batch", "--bn batch: goes with --norm batch only");
-  const int64_t views = 2 * std::max(c.pretrain == "simclr" ? c.pretrain_batch : 0,
-                                     c.method != "mil" || c.ablation ? c.finetune_batch : 0);
-  need(c.bn == "frozen" || c.chunk >= views,
+  need(c.bn == BatchStatistics::frozen || c.norm == NormKind::batch,
+       "--bn batch: goes with --norm batch only");
+  const int64_t views = 2 * std::max(c.pretrain == Pretraining::simclr ? c.pretrain_batch : 0,
+                                     c.method != Method::mil || c.ablation ? c.finetune_batch : 0);
+  need(c.bn == BatchStatistics::frozen || c.chunk >= views,
        fmt::format("--bn batch: a batch is {} views, and in chunks of {} (--chunk) each chunk would have "
                    "statistics of its own; use --bn frozen, or --chunk {}",
                    views, c.chunk, (views + 7) / 8 * 8));
   need(c.width >= 8 && c.width % 8 == 0, fmt::format("--width {}: a multiple of 8", c.width));
   need(c.device_memory >= 0, "--device-memory: not negative");
   need(c.gpu >= -1, "--gpu: the number of a GPU, from 0, or -1 for the first");
-  need(c.gpu == -1 || c.device == "cuda", "--gpu: chooses among GPUs, so it needs --device cuda");
+  need(c.gpu == -1 || c.device == Device::cuda, "--gpu: chooses among GPUs, so it needs --device cuda");
   need(!c.switch_device || c.shard.empty(), "--switch-device: does not go with --shard");
   need(c.mpp_override >= 0 && std::isfinite(c.mpp_override),
        "--mpp-override: a positive number of micrometres");
-  need(c.features.empty() || (c.method == "mil" && !c.ablation),
+  need(c.features.empty() || (c.method == Method::mil && !c.ablation),
        "--features: goes with --method mil only (there is no encoder to fine-tune)");
   need(c.features_key.empty() || !c.features.empty(), "--features-key: goes with --features");
   need(c.min_tissue > 0 && c.min_tissue <= 1, "--min-tissue: in (0, 1]");
@@ -188,6 +188,8 @@ template <typename T>
 std::string toml_value(const T& value) {
   if constexpr (std::is_same_v<T, std::string>) {
     return toml_string(value);
+  } else if constexpr (IsChoice<T>) {
+    return toml_string(choice_name(value));
   } else if constexpr (std::is_same_v<T, uint64_t>) {  // TOML's integers end at 2^63
     return value <= uint64_t{INT64_MAX} ? fmt::format("{}", value) : toml_string(std::to_string(value));
   } else if constexpr (std::is_same_v<T, bool>) {
@@ -254,10 +256,6 @@ std::string settings_sha256(const Config& config) {
       text += fmt::format("{} = {}\n", option.name, *identity);
   });
   return sha256(text);
-}
-
-std::string variant_name(const std::string& method, bool ranking) {
-  return method + (ranking ? "+ranking" : "");
 }
 
 }  // namespace mt::train

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tensor/device.h"
+#include "train/settings/choices.h"
 
 namespace mt::train {
 
@@ -13,13 +14,13 @@ namespace mt::train {
 /// in visit_options(). Lengths are in patches, pixels or epochs as the flag's help says.
 struct Config {
   // What is done.
-  std::string data;            // phantom | camelyon16 | a table of slides
-  std::string preset = "";     // paper | fast | tiny; empty: by data
-  std::string method = "hnm";  // mil | its2clr | hnm
-  std::string ranking = "on";  // on | off
-  bool ablation = false;       // all six of method × ranking
-  std::string mil = "dsmil";   // dsmil | abmil | mean | max
-  std::string pretrain = "";   // none | simclr; empty: simclr unless weights are given
+  std::string data;  // phantom | camelyon16 | a table of slides
+  Preset preset = Preset::by_data;
+  Method method = Method::hnm;
+  Ranking ranking = Ranking::on;
+  bool ablation = false;  // all six of method × ranking
+  MilKind mil = MilKind::dsmil;
+  Pretraining pretrain = Pretraining::by_weights;
 
   // Slides.
   std::string root;
@@ -37,28 +38,28 @@ struct Config {
   std::string tumour_groups;  // further names of annotation groups that are tumour, comma-separated
   bool skip_bad_slides = false;
   std::string phantom_slides = "100/30/50";
-  std::string phantom_difficulty = "default";
+  PhantomTumour phantom_difficulty = PhantomTumour::ordinary;
 
   // Encoder.
-  std::string encoder = "resnet18";
+  Backbone encoder = Backbone::resnet18;
   int64_t width = 64;
-  std::string norm = "instance";  // instance | instance-affine | batch
-  std::string bn = "frozen";      // frozen | batch: statistics of BatchNorm while training
+  NormKind norm = NormKind::instance;
+  BatchStatistics bn = BatchStatistics::frozen;  // of BatchNorm while training
   int64_t layer4_stride = 2;
   int64_t head_hidden = 512;
   int64_t head_output = 256;
   std::string weights;
-  std::string channels = "rgb";
+  Channels channels = Channels::rgb;
 
   // The run.
   std::string run;
   uint64_t seed = 1;
   int64_t threads = 0;
-  std::string device = "cpu";    // cpu | cuda | simt
-  std::string kernels = "auto";  // own | vendor | auto
-  int64_t gpu = -1;              // which one cuda is; -1: the first
-  bool switch_device = false;    // go on in a run folder of another device
-  int64_t device_memory = 0;     // MiB of tensors on the device; 0: no limit
+  Device device = Device::cpu;
+  KernelChoice kernels = KernelChoice::automatic;
+  int64_t gpu = -1;            // which one cuda is; -1: the first
+  bool switch_device = false;  // go on in a run folder of another device
+  int64_t device_memory = 0;   // MiB of tensors on the device; 0: no limit
   std::string shard;
   bool dry_run = false;
   double checkpoint_seconds = 20;
@@ -80,10 +81,10 @@ struct Config {
   int64_t mil_epochs = 350;
   double mil_lr = 2e-4;
   double mil_weight_decay = 1e-4;
-  double mil_halve_every = 37.5;     // epochs
-  int64_t mil_label_epoch = 0;       // 0: the epoch of best validation loss
-  std::string mil_features = "raw";  // raw | centred
-  std::string mil_steps = "pairs";   // pairs | single (without ranking, as the public code)
+  double mil_halve_every = 37.5;  // epochs
+  int64_t mil_label_epoch = 0;    // 0: the epoch of best validation loss
+  MilFeatures mil_features = MilFeatures::raw;
+  MilSteps mil_steps = MilSteps::pairs;  // single: without ranking, as the public code
   int64_t rank_k = 10;
   double rank_weight = 0.1;
 
@@ -98,7 +99,7 @@ struct Config {
   double negative_ratio = 0.2;
   double random_negatives = 0;
   bool uncertain_negatives = false;
-  std::string finetune_loss = "joint";  // joint | two-step
+  FinetuneLoss finetune_loss = FinetuneLoss::joint;
   int64_t finetune_batch = 64;
   double finetune_positives = 0.5;
   double finetune_positives_two = 0.05;
@@ -107,14 +108,11 @@ struct Config {
   double finetune_momentum = 0.9;
   double finetune_weight_decay = 1e-4;
   int64_t finetune_cosine_from = 0;  // epoch at which the cosine starts
-  std::string gate = "auc-loss";     // auc-loss | f1
+  Gate gate = Gate::auc_loss;
   bool finetune_on_validation = false;
   double collapse_at = 0.95;  // log ‖mean z‖² above this stops the round; 0: never
   int64_t chunk = 64;         // images per gradient chunk
 };
-
-/// Where the run computes.
-Device device_of(const Config& config);
 
 /// What visit_options() says of one member.
 struct OptionText {
@@ -123,18 +121,18 @@ struct OptionText {
   const char* help;
   /// Must be the same when a run folder is used again.
   bool identity = true;
-  std::vector<std::string> choices = {};
   /// Names an input, whose content is compared (run/manifest.h): of the text only its kind must be the same.
   bool by_content = false;
 };
 
-/// Calls visitor(text, member) for every option of the configuration, in the order of --help.
+/// Calls visitor(text, member) for every option of the configuration, in the order of --help. Its body is in
+/// config_options.h, which only those include who call it: it holds the help texts.
 template <typename C, typename Visitor>
 void visit_options(C& c, Visitor&& visit);
 
 /// The settings of a preset for a kind of data ("phantom", "camelyon16", or a CSV file's name), before any
-/// other flag. Throws UsageError for an unknown preset.
-Config preset_config(const std::string& preset, const std::string& data);
+/// other flag.
+Config preset_config(Preset preset, const std::string& data);
 
 /// Checks what no single flag can: shapes that fit together, files that must be given. Throws UsageError.
 void validate(const Config& config);
@@ -149,9 +147,4 @@ std::vector<std::string> identity_differences(const Config& in_folder, const Con
 /// Hash of all that identity_differences() compares.
 std::string settings_sha256(const Config& config);
 
-/// "hnm+ranking"-like name of a variant: method plus "+ranking" or nothing.
-std::string variant_name(const std::string& method, bool ranking);
-
 }  // namespace mt::train
-
-#include "train/settings/config_options.h"

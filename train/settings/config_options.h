@@ -1,47 +1,36 @@
 #pragma once
-// The one list of options. Included by config.h only.
+// The one list of options. Included by the few who walk through it, for it holds the help texts.
+
+#include "train/settings/config.h"
 
 namespace mt::train {
 
 template <typename C, typename Visitor>
 void visit_options(C& c, Visitor&& visit) {
   const char* group = "What to do";
-  visit(OptionText{"data",
-                   group,
+  visit(OptionText{"data", group,
                    "phantom, camelyon16, or a table of slides: CSV with slide_id,label[,path,case_id,split,"
                    "annotation,mpp] (CLAM's too), or DSMIL's list of bags",
-                   true,
-                   {},
-                   true},
+                   true, true},
         c.data);
   visit(
       OptionText{
-          "preset",
-          group,
+          "preset", group,
           "recipe: paper is the published method to the letter, fast is for small machines, tiny for tests "
-          "(default: fast for the phantom, paper otherwise)",
-          true,
-          {"", "paper", "fast", "tiny"}},
+          "(default: fast for the phantom, paper otherwise)"},
       c.preset);
   visit(
       OptionText{
-          "method",
-          group,
-          "mil: no fine-tuning; its2clr: fine-tune against all negatives; hnm: against mined hard negatives",
-          true,
-          {"mil", "its2clr", "hnm"}},
+          "method", group,
+          "mil: no fine-tuning; its2clr: fine-tune against all negatives; hnm: against mined hard negatives"},
       c.method);
-  visit(OptionText{"ranking", group, "patch-wise ranking loss in MIL training", true, {"on", "off"}},
-        c.ranking);
+  visit(OptionText{"ranking", group, "patch-wise ranking loss in MIL training"}, c.ranking);
   visit(OptionText{"ablation", group,
                    "run all six of method x ranking on shared tiles, pre-training and first round"},
         c.ablation);
-  visit(OptionText{"mil", group, "bag model", true, {"dsmil", "abmil", "mean", "max"}}, c.mil);
-  visit(OptionText{"pretrain",
-                   group,
-                   "self-supervised pre-training of the encoder (default: simclr unless --weights is given)",
-                   true,
-                   {"", "none", "simclr"}},
+  visit(OptionText{"mil", group, "bag model"}, c.mil);
+  visit(OptionText{"pretrain", group,
+                   "self-supervised pre-training of the encoder (default: simclr unless --weights is given)"},
         c.pretrain);
 
   group = "Slides";
@@ -63,13 +52,10 @@ void visit_options(C& c, Visitor&& visit) {
                    "0/1, normal/tumor, negative/positive and CLAM's normal_tissue/tumor_tissue need none",
                    false},
         c.positive);
-  visit(OptionText{"features",
-                   group,
+  visit(OptionText{"features", group,
                    "folder of .h5, .pt, .safetensors or .csv features of any foundation model, CLAM's and "
                    "TRIDENT's folders too; method mil only",
-                   true,
-                   {},
-                   true},
+                   true, true},
         c.features);
   visit(OptionText{"features-key", group,
                    "name of the features in their files (default: features, feats or embeddings)"},
@@ -95,42 +81,28 @@ void visit_options(C& c, Visitor&& visit) {
   visit(OptionText{"skip-bad-slides", group, "leave out slides that cannot be used instead of ending", false},
         c.skip_bad_slides);
   visit(OptionText{"phantom-slides", group, "phantom: training/validation/test slides"}, c.phantom_slides);
-  visit(OptionText{"phantom-difficulty",
-                   group,
-                   "phantom: tumour is 5-30 % (default) or 1-10 % (hard) of the tissue",
-                   true,
-                   {"default", "hard"}},
+  visit(OptionText{"phantom-difficulty", group,
+                   "phantom: tumour is 5-30 % (default) or 1-10 % (hard) of the tissue"},
         c.phantom_difficulty);
 
   group = "Encoder";
-  visit(
-      OptionText{"encoder", group, "network that embeds a patch", true, {"resnet18", "resnet34", "resnet50"}},
-      c.encoder);
+  visit(OptionText{"encoder", group, "network that embeds a patch"}, c.encoder);
   visit(OptionText{"width", group, "channels of its first stage (64 is the published ResNet)"}, c.width);
-  visit(OptionText{"norm", group, "normalisation layers", true, {"instance", "instance-affine", "batch"}},
-        c.norm);
+  visit(OptionText{"norm", group, "normalisation layers"}, c.norm);
   visit(
       OptionText{
-          "bn",
-          group,
+          "bn", group,
           "statistics of BatchNorm while training: frozen, the running ones, is exact with any --chunk "
-          "and wants weights that bring them; batch needs a chunk as large as the batch",
-          true,
-          {"frozen", "batch"}},
+          "and wants weights that bring them; batch needs a chunk as large as the batch"},
       c.bn);
   visit(OptionText{"layer4-stride", group, "stride of the last stage; 1 keeps small patches above 2x2"},
         c.layer4_stride);
   visit(OptionText{"head-hidden", group, "width of the projection head"}, c.head_hidden);
   visit(OptionText{"head-output", group, "outputs of the projection head"}, c.head_output);
-  visit(OptionText{"weights",
-                   group,
-                   "initial weights: .safetensors, .pth (SimCLR, MoCo, torchvision names)",
-                   true,
-                   {},
-                   true},
+  visit(OptionText{"weights", group, "initial weights: .safetensors, .pth (SimCLR, MoCo, torchvision names)",
+                   true, true},
         c.weights);
-  visit(OptionText{"channels", group, "channel order that the weights expect", true, {"rgb", "bgr"}},
-        c.channels);
+  visit(OptionText{"channels", group, "channel order that the weights expect"}, c.channels);
 
   group = "The run";
   visit(OptionText{"run", group, "run folder; the same command again resumes it", false}, c.run);
@@ -139,21 +111,15 @@ void visit_options(C& c, Visitor&& visit) {
         c.threads);
   visit(
       OptionText{
-          "device",
-          group,
+          "device", group,
           "where to compute: cpu, cuda (an NVIDIA GPU), or simt, which runs the GPU's kernels without one, "
-          "slowly. Results agree within rounding, not to the bit",
-          true,
-          {"cpu", "cuda", "simt"}},
+          "slowly. Results agree within rounding, not to the bit"},
       c.device);
   visit(
       OptionText{
-          "kernels",
-          group,
+          "kernels", group,
           "whose convolutions and matrix products compute on cuda: the project's own, the vendor's (cuDNN, "
-          "cuBLASLt), or auto: the vendor's where they load. Only own are bitwise repeatable",
-          true,
-          {"own", "vendor", "auto"}},
+          "cuBLASLt), or auto: the vendor's where they load. Only own are bitwise repeatable"},
       c.kernels);
   visit(OptionText{"gpu", group,
                    "which GPU cuda is: its number for nvidia-smi, or its place in CUDA_VISIBLE_DEVICES, "
@@ -204,17 +170,11 @@ void visit_options(C& c, Visitor&& visit) {
   visit(OptionText{"mil-label-epoch", group,
                    "epoch whose weights give instance scores (0: best validation loss)"},
         c.mil_label_epoch);
-  visit(OptionText{"mil-features",
-                   group,
-                   "features as they are, or centred and divided by one global scalar",
-                   true,
-                   {"raw", "centred"}},
-        c.mil_features);
-  visit(OptionText{"mil-steps",
-                   group,
-                   "without ranking: step on pairs with weight 0, or on single bags as the public code does",
-                   true,
-                   {"pairs", "single"}},
+  visit(
+      OptionText{"mil-features", group, "features as they are, or centred and divided by one global scalar"},
+      c.mil_features);
+  visit(OptionText{"mil-steps", group,
+                   "without ranking: step on pairs with weight 0, or on single bags as the public code does"},
         c.mil_steps);
   visit(OptionText{"rank-k", group, "K of the ranking loss's top-K mean"}, c.rank_k);
   visit(OptionText{"rank-weight", group, "weight of the ranking loss"}, c.rank_weight);
@@ -246,11 +206,8 @@ void visit_options(C& c, Visitor&& visit) {
           "two-step: after the first accepted round, step B's negatives also hold the self-paced lowest "
           "share of the patches of positive slides at or below the threshold"},
       c.uncertain_negatives);
-  visit(OptionText{"finetune-loss",
-                   group,
-                   "two-step: the paper's; joint: one SupCon with both classes as anchors plus NT-Xent",
-                   true,
-                   {"joint", "two-step"}},
+  visit(OptionText{"finetune-loss", group,
+                   "two-step: the paper's; joint: one SupCon with both classes as anchors plus NT-Xent"},
         c.finetune_loss);
   visit(OptionText{"finetune-batch", group, "patches per step, two views each"}, c.finetune_batch);
   visit(OptionText{"finetune-positives", group, "share of pseudo-positives in a batch (two-step: in step A)"},
@@ -264,12 +221,9 @@ void visit_options(C& c, Visitor&& visit) {
   visit(OptionText{"finetune-weight-decay", group, "SGD's weight decay"}, c.finetune_weight_decay);
   visit(OptionText{"finetune-cosine-from", group, "epoch at which the cosine schedule starts"},
         c.finetune_cosine_from);
-  visit(OptionText{"gate",
-                   group,
+  visit(OptionText{"gate", group,
                    "when new pseudo-labels are taken: validation AUC not worse and loss lower, or best F1 "
-                   "(the paper's)",
-                   true,
-                   {"auc-loss", "f1"}},
+                   "(the paper's)"},
         c.gate);
   visit(OptionText{"finetune-on-validation", group,
                    "fine-tune on validation slides too, as the public code does"},

@@ -24,7 +24,7 @@ Dataset four_slides() {
 }
 
 Config paper() {
-  Config config = preset_config("paper", "camelyon16");
+  Config config = preset_config(Preset::paper, "camelyon16");
   config.positive_threshold = 0.25;  // a float, too
   return config;
 }
@@ -47,26 +47,27 @@ const Scores kScores{{0.9F, 0.25F, 0.31F, 0.1F},          // positive
 TEST(MiningTest, PositivesLieAboveTheThresholdAndThePacedOnesAboveAQuantileOfThose) {
   // Above 0.25: 0.9, 0.31, 0.5, 0.7 (0.25 itself is not). At progress 0 the top 20 %: numpy's quantile 0.8 of
   // these four is 0.7 + 0.4·0.2 = 0.78. At progress 1 the top 80 %: quantile 0.2 is 0.31 + 0.6·0.19 = 0.424.
-  MinedSet mined = mine(four_slides(), kScores, paper(), "hnm", 0);
+  MinedSet mined = mine(four_slides(), kScores, paper(), Method::hnm, 0);
   EXPECT_EQ(names(mined.positives), (Names{"0/0", "0/2", "2/0", "2/2"}));
   EXPECT_EQ(names(mined.paced_positives), (Names{"0/0"}));
   EXPECT_DOUBLE_EQ(mined.positive_share, 0.5);
   EXPECT_FALSE(mined.fallback);
-  mined = mine(four_slides(), kScores, paper(), "hnm", 1);
+  mined = mine(four_slides(), kScores, paper(), Method::hnm, 1);
   EXPECT_EQ(names(mined.paced_positives), (Names{"0/0", "2/0", "2/2"}));
   // Half way the share is 0.5: quantile 0.5 is 0.6. Beyond the end it stays where it ends.
-  EXPECT_EQ(names(mine(four_slides(), kScores, paper(), "hnm", 0.5).paced_positives), (Names{"0/0", "2/2"}));
-  EXPECT_EQ(names(mine(four_slides(), kScores, paper(), "hnm", 7).paced_positives),
+  EXPECT_EQ(names(mine(four_slides(), kScores, paper(), Method::hnm, 0.5).paced_positives),
+            (Names{"0/0", "2/2"}));
+  EXPECT_EQ(names(mine(four_slides(), kScores, paper(), Method::hnm, 7).paced_positives),
             (Names{"0/0", "2/0", "2/2"}));
 }
 
 TEST(MiningTest, HardNegativesAreTheTopOfAllNegativeSlidesTogether) {
   // Ten negatives; quantile 0.8 lies between 0.6 and 0.7 (rank 7.2): 0.6 + 0.2·0.1 = 0.62.
-  const MinedSet mined = mine(four_slides(), kScores, paper(), "hnm", 0);
+  const MinedSet mined = mine(four_slides(), kScores, paper(), Method::hnm, 0);
   EXPECT_NEAR(mined.negative_threshold, 0.62, 1e-6);
   EXPECT_EQ(names(mined.hard_negatives), (Names{"1/1", "3/4"}));
   EXPECT_EQ(mined.easy_negatives.size(), 8U);
-  const MinedSet all = mine(four_slides(), kScores, paper(), "its2clr", 0);
+  const MinedSet all = mine(four_slides(), kScores, paper(), Method::its2clr, 0);
   EXPECT_EQ(all.hard_negatives.size(), 10U);
   EXPECT_TRUE(all.easy_negatives.empty());
 }
@@ -74,9 +75,9 @@ TEST(MiningTest, HardNegativesAreTheTopOfAllNegativeSlidesTogether) {
 TEST(MiningTest, UncertainNegativesAreTheLowestOfThePositiveSlides) {
   // Not above 0.25: 0.25, 0.1, 0.24, 0.2. At progress 0 the lowest 20 %: quantile 0.2 is 0.1 + 0.6·0.1 =
   // 0.16.
-  EXPECT_EQ(names(mine(four_slides(), kScores, paper(), "hnm", 0).paced_uncertain), (Names{"0/3"}));
+  EXPECT_EQ(names(mine(four_slides(), kScores, paper(), Method::hnm, 0).paced_uncertain), (Names{"0/3"}));
   // At progress 1 the lowest 80 %: quantile 0.8 is 0.24 + 0.4·0.01 = 0.244.
-  EXPECT_EQ(names(mine(four_slides(), kScores, paper(), "hnm", 1).paced_uncertain),
+  EXPECT_EQ(names(mine(four_slides(), kScores, paper(), Method::hnm, 1).paced_uncertain),
             (Names{"0/3", "2/1", "2/3"}));
 }
 
@@ -85,7 +86,7 @@ TEST(MiningTest, TheTopShareReplacesAThresholdThatPassesTooManyOrTooFew) {
   config.positive_fallback = 0.25;  // two of eight
   Scores scores = kScores;
   for (float& score : scores[0]) score = std::min(1.0F, score + 0.3F);  // 6 of 8 above
-  const MinedSet many = mine(four_slides(), scores, config, "hnm", 0);
+  const MinedSet many = mine(four_slides(), scores, config, Method::hnm, 0);
   EXPECT_TRUE(many.fallback);
   EXPECT_DOUBLE_EQ(many.positive_share, 0.75);
   EXPECT_EQ(names(many.positives), (Names{"0/0", "2/2"}));
@@ -93,20 +94,20 @@ TEST(MiningTest, TheTopShareReplacesAThresholdThatPassesTooManyOrTooFew) {
 
   for (const std::size_t slide : {std::size_t{0}, std::size_t{2}})
     for (float& score : scores[slide]) score *= 0.25F;  // none above
-  const MinedSet few = mine(four_slides(), scores, config, "hnm", 0);
+  const MinedSet few = mine(four_slides(), scores, config, Method::hnm, 0);
   EXPECT_TRUE(few.fallback);
   EXPECT_EQ(few.positive_share, 0);
   EXPECT_EQ(names(few.positives), (Names{"0/0", "2/2"}));
   // Half of them above: the threshold stands.
-  EXPECT_FALSE(mine(four_slides(), kScores, config, "hnm", 0).fallback);
+  EXPECT_FALSE(mine(four_slides(), kScores, config, Method::hnm, 0).fallback);
 }
 
 TEST(MiningTest, SaysWhenNothingIsLeft) {
   Scores scores = kScores;
   for (const std::size_t slide : {std::size_t{0}, std::size_t{2}})
     for (float& score : scores[slide]) score *= 0.25F;
-  EXPECT_THROW(mine(four_slides(), scores, paper(), "hnm", 0), Error);
-  EXPECT_THROW(mine(four_slides(), {kScores[0], {}, kScores[2], {}}, paper(), "hnm", 0), Error);
+  EXPECT_THROW(mine(four_slides(), scores, paper(), Method::hnm, 0), Error);
+  EXPECT_THROW(mine(four_slides(), {kScores[0], {}, kScores[2], {}}, paper(), Method::hnm, 0), Error);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "tests/train/run/example_result.h"
 #include "train/report/html.h"
 #include "train/report/svg_plot.h"
+#include "train/run/training_log.h"
 #include "wsi/tiff/writer.h"
 
 namespace mt::train {
@@ -34,22 +35,21 @@ class ReportTest : public testing::Test {
     for (const SlideScore& slide : result_.variants[0].test_slides)
       add_slide(slide.id, Split::test, slide.label);
     folder_ = std::make_unique<RunFolder>(temporary_ / "run", config_);
-    write_scores("rounds/initial");
-    write_scores("rounds/hnm+ranking/1");
-    folder_->log("pretrain_step", JsonObject().add("step", 1).add("loss", 3.5));
-    folder_->log("mil_epoch",
-                 JsonObject().add("out", "rounds/initial").add("epoch", 0).add("train_loss", 0.9));
-    folder_->log("finetune_epoch", JsonObject()
-                                       .add("out", "rounds/hnm+ranking/1")
-                                       .add("epoch", 0)
-                                       .add("loss", 9.5)
-                                       .add("mean_direction", 0.97));
-    StepRecord finetune;
-    finetune.numbers = {{"positives", 17},
-                        {"positive_threshold", 0.7125},
-                        {"hard_negatives", 23},
-                        {"negative_threshold", 0.6375}};
-    folder_->finish("finetune rounds/hnm+ranking/1", finetune);
+    const RoundFiles first = folder_->round({Method::mil, false}, 0);
+    const RoundFiles second = folder_->round({Method::hnm, true}, 1);
+    write_scores(first);
+    write_scores(second);
+    folder_->log(PretrainStep{1, 3.5});
+    MilEpoch mil;
+    mil.out = first.name();
+    mil.train_loss = 0.9;
+    folder_->log(mil);
+    FinetuneEpoch finetune;
+    finetune.out = second.name();
+    finetune.loss = 9.5;
+    finetune.mean_direction = 0.97;
+    folder_->log(finetune);
+    folder_->finish(second.finetuning(), FinetuneRecord());  // with it the log is on disk
     for (VariantResult& variant : result_.variants) {
       for (RoundResult& round : variant.rounds) {
         for (int32_t t = 0; t < 16; ++t) {
@@ -110,14 +110,14 @@ class ReportTest : public testing::Test {
     tiles_.push_back(tiles);
   }
 
-  void write_scores(const std::string& folder) {
+  void write_scores(const RoundFiles& files) {
     NamedTensors tensors;
     for (const SlideRecord& slide : dataset_.slides) {
       std::vector<float> scores(16);
       for (std::size_t t = 0; t < scores.size(); ++t) scores[t] = static_cast<float>(t) / 16;
       tensors.emplace_back("instances." + slide.id, Tensor::of(scores, {16}));
     }
-    write_safetensors(folder_->file(folder + "/scores.safetensors").string(), tensors);
+    write_safetensors(folder_->to_write(files.scores()).string(), tensors);
   }
 };
 

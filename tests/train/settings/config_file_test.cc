@@ -8,6 +8,7 @@
 #include "tests/harness/temporary_folder.h"
 #include "train/cli/options.h"
 #include "train/settings/config.h"
+#include "train/settings/config_options.h"
 #include "train/settings/toml.h"
 
 namespace mt::train {
@@ -21,10 +22,10 @@ const char* const kOddTexts[] = {"",         "a#b",  "a # b",  "a\"b",      "a'b
 TEST(ConfigFileTest, EveryTextOptionComesBackWithEveryOddValue) {
   const TemporaryFolder folder;
   for (const char* odd : kOddTexts) {
-    Config config = preset_config("tiny", "slides.csv");
-    visit_options(config, [&](const OptionText& option, auto& member) {
+    Config config = preset_config(Preset::tiny, "slides.csv");
+    visit_options(config, [&](const OptionText&, auto& member) {
       if constexpr (std::is_same_v<std::remove_cvref_t<decltype(member)>, std::string>) {
-        if (option.choices.empty()) member = odd;
+        member = odd;
       }
     });
     const Config back = read_config_file(folder.put("config.toml", to_toml(config)));
@@ -39,9 +40,30 @@ TEST(ConfigFileTest, EveryTextOptionComesBackWithEveryOddValue) {
   }
 }
 
+TEST(ConfigFileTest, EveryChoiceComesBackAndAnotherWordIsRefusedWithTheChoices) {
+  const TemporaryFolder folder;
+  Config config = preset_config(Preset::tiny, "phantom");
+  int choices = 0;
+  visit_options(config, [&]<typename T>(const OptionText& option, T& member) {
+    if constexpr (IsChoice<T>) {
+      ++choices;
+      for (const Choice<T>& choice : choices_of<T>) {
+        member = choice.value;
+        const Config back = read_config_file(folder.put("config.toml", to_toml(config)));
+        EXPECT_TRUE(identity_differences(back, config).empty()) << option.name << ": " << choice.name;
+      }
+      const std::string error = error_of(
+          [&] { read_config_file(folder.put("a.toml", std::string(option.name) + " = 'nonsense'\n")); });
+      for (const std::string& name : choice_names<T>())
+        EXPECT_NE(error.find(name), std::string::npos) << option.name << ": " << error;
+    }
+  });
+  EXPECT_EQ(choices, 16);
+}
+
 TEST(ConfigFileTest, ExtremeNumbersComeBack) {
   const TemporaryFolder folder;
-  Config config = preset_config("tiny", "phantom");
+  Config config = preset_config(Preset::tiny, "phantom");
   config.seed = std::numeric_limits<uint64_t>::max();
   config.mil_lr = 1.0 / 3.0;
   config.pretrain_lr = 5e-324;

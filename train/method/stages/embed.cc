@@ -98,16 +98,15 @@ SlideFeatures embed_slide(const Encoder& encoder, PatchSource& patches, int32_t 
   return embed_from(feed, encoder, patches, slide, nullptr);
 }
 
-void embed(RunContext& context, const std::filesystem::path& encoder_path, const std::string& folder,
-           const Shard& shard) {
-  const std::string step_name = "embed " + folder;
-  if (context.folder.done(step_name)) return;
-  const Encoder encoder = load_encoder(encoder_path, context.config);
+void embed(RunContext& context, const RoundFiles& files, const Shard& shard) {
+  const Step<EmbedRecord> step = files.embedding();
+  if (context.folder.done(step)) return;
+  const Encoder encoder = load_encoder(files.encoder(), context.config);
 
   // The slides that still lack a file, in order; batches never cross slides, so every file is the same
   // whoever makes it.
   const auto file_of = [&](std::size_t s) {
-    return context.folder.file(folder + "/" + context.dataset.slides[s].id + ".h5");
+    return context.folder.to_write(files.features(context.dataset.slides[s].id));
   };
   std::vector<std::vector<PatchId>> batches;
   std::vector<std::size_t> todo;
@@ -120,17 +119,17 @@ void embed(RunContext& context, const std::filesystem::path& encoder_path, const
       batches.push_back(std::move(batch));
   }
   const Stopwatch watch;
-  Progress progress("embed " + folder.substr(folder.find('/') + 1), patches, "patches");
+  Progress progress("embed " + files.features_label(), patches, "patches");
   DeviceFeed feed(context.patches, std::move(batches), encoder.network->device());
   for (const std::size_t s : todo) {
     write_features(file_of(s).string(),
                    embed_from(feed, encoder, context.patches, static_cast<int32_t>(s), &progress));
   }
   if (shard.count > 1) return;
-  StepRecord record;
+  EmbedRecord record;
   record.seconds = watch.seconds();
-  record.numbers = {{"images", static_cast<double>(patches)}};
-  context.folder.finish(step_name, record);
+  record.images = patches;
+  context.folder.finish(step, record);
 }
 
 }  // namespace mt::train

@@ -15,6 +15,8 @@
 #include "train/data/views.h"
 #include "train/method/contrastive_step.h"
 #include "train/method/stages/stages.h"
+#include "train/run/score_files.h"
+#include "train/run/training_log.h"
 
 namespace mt::train {
 namespace {
@@ -66,7 +68,7 @@ EpochPlan plan_epoch(const Config& config, const MinedSet& mined, int64_t epoch,
                                 static_cast<std::size_t>(std::llround(config.random_negatives * all)));
     Draw(ids_of(mined.easy_negatives), stream("easy")).take(extra, negatives);
   }
-  const bool two_step = config.finetune_loss == "two-step";
+  const bool two_step = config.finetune_loss == FinetuneLoss::two_step;
   const auto batch = static_cast<std::size_t>(config.finetune_batch);
   const auto share = [&](double positives) {
     return std::clamp<std::size_t>(
@@ -102,11 +104,11 @@ EpochPlan plan_epoch(const Config& config, const MinedSet& mined, int64_t epoch,
 }
 
 ContrastiveRecipe recipe_for(const Config& config, bool is_step_two) {
-  ContrastiveRecipe recipe = config.finetune_loss == "joint" ? ContrastiveRecipe::centred()
-                             : is_step_two                   ? ContrastiveRecipe::paper_step_b()
-                                                             : ContrastiveRecipe::paper_step_a();
+  ContrastiveRecipe recipe = config.finetune_loss == FinetuneLoss::joint ? ContrastiveRecipe::centred()
+                             : is_step_two                               ? ContrastiveRecipe::paper_step_b()
+                                                                         : ContrastiveRecipe::paper_step_a();
   recipe.temperature = config.finetune_temperature;
-  if (config.finetune_loss == "joint") recipe.base_temperature = config.finetune_temperature;
+  if (config.finetune_loss == FinetuneLoss::joint) recipe.base_temperature = config.finetune_temperature;
   return recipe;
 }
 
@@ -116,12 +118,12 @@ class Finetuning {
       : context_(context),
         config_(context.config),
         task_(task),
-        step_name_("finetune " + task.out),
-        encoder_(load_encoder(task.encoder, config_)),
+        step_(task.files.finetuning()),
+        encoder_(load_encoder(task.before.encoder(), config_)),
         arena_(encoder_.network->parameters()),
         optimizer_(ArenaOptimizer::sgd(arena_, config_.finetune_momentum, config_.finetune_weight_decay)),
         contrastive_(encoder_, arena_, config_.chunk),
-        scores_(read_instance_scores(context, task.label_scores)) {
+        scores_(read_instance_scores(task.labelled.label_scores(), context.dataset)) {
     begin_training(encoder_, config_);
     for (std::size_t s = 0; s < scores_.size(); ++s) {
       const Split split = context.dataset.slides[s].split;
@@ -132,48 +134,37 @@ class Finetuning {
   }
 
   void run() {
-    if (!task_.optimizer.empty()) optimizer_.restore(SafetensorsFile(task_.optimizer.string()).read_all());
+    if (task_.before.round() > 0)
+      optimizer_.restore(SafetensorsFile(task_.before.optimizer().string()).read_all());
     const NamedTensors at_start = checkpoint();
-    int64_t epoch = 0;
-    double seconds_before = 0;
-    if (const auto saved = context_.folder.checkpoint(step_name_)) {
+    if (const auto saved = context_.folder.checkpoint(step_)) {
       restore(saved->tensors);
-      epoch = std::stoll(saved->values.at("epoch"));
-      first_mean_direction_ = std::stod(saved->values.at("first_mean_direction"));
-      images_ = std::stoll(saved->values.at("images"));
-      updates_ = std::stoll(saved->values.at("updates"));
-      seconds_before = saved->seconds;
+      record_ = saved->record;
     }
-    const Stopwatch watch(seconds_before);
-    Progress progress(fmt::format("fine-tune round {}", task_.round), config_.round_epochs, "epochs");
-    progress.start_at(epoch);
-    bool collapsed = false;
-    MinedSet mined;
-    while (epoch < config_.round_epochs && !collapsed) {
-      mined = mine_for(epoch);
-      collapsed = !run_epoch(epoch, mined, progress);
-      ++epoch;
+    const Stopwatch watch(record_.seconds);
+    Progress progress(fmt::format("fine-tune round {}", task_.files.round()), config_.round_epochs, "epochs");
+    progress.start_at(record_.epochs);
+    while (record_.epochs < config_.round_epochs && !record_.collapsed) {
+      const MinedSet mined = mine_for(record_.epochs);
+      note(mined);
+      record_.collapsed = !run_epoch(record_.epochs, mined, progress);
+      ++record_.epochs;
       progress.advance();
-      if (!collapsed && epoch < config_.round_epochs) {
-        context_.folder.save_checkpoint(step_name_, checkpoint(),
-                                        {{"epoch", std::to_string(epoch)},
-                                         {"first_mean_direction", fmt::format("{}", first_mean_direction_)},
-                                         {"images", std::to_string(images_)},
-                                         {"updates", std::to_string(updates_)}},
-                                        watch.seconds());
-      }
+      record_.seconds = watch.seconds();
+      if (!record_.collapsed && record_.epochs < config_.round_epochs)
+        context_.folder.save_checkpoint(step_, checkpoint(), record_);
     }
     progress.finish();
-    if (collapsed) {
+    if (record_.collapsed) {
       std::printf("  the embeddings collapsed (squared norm of their mean %.3f): round %lld is rolled back\n",
-                  last_mean_direction_, static_cast<long long>(task_.round));
+                  last_mean_direction_, static_cast<long long>(task_.files.round()));
       restore(at_start);
     }
-    if (mined.positives.empty()) mined = mine_for(epoch - 1);
-    save_encoder(context_.folder.file(task_.out + "/encoder.safetensors"), encoder_);
-    write_safetensors(context_.folder.file(task_.out + "/optimizer.safetensors").string(),
-                      optimizer_.checkpoint());
-    context_.folder.finish(step_name_, record_of(mined, collapsed, epoch, watch.seconds()));
+    save_encoder(context_.folder.to_write(task_.files.encoder()), encoder_);
+    write_safetensors(context_.folder.to_write(task_.files.optimizer()).string(), optimizer_.checkpoint());
+    note_chunk(contrastive_, config_, record_);
+    record_.seconds = watch.seconds();
+    context_.folder.finish(step_, record_);
   }
 
  private:
@@ -188,7 +179,7 @@ class Finetuning {
   }
 
   MinedSet mine_for(int64_t epoch) const {
-    const int64_t global = (task_.round - 1) * config_.round_epochs + epoch;
+    const int64_t global = (task_.files.round() - 1) * config_.round_epochs + epoch;
     const int64_t last =
         std::max<int64_t>(1, config_.rounds * config_.round_epochs - 1 - config_.warmup_epochs);
     const double position = static_cast<double>(global - config_.warmup_epochs) / static_cast<double>(last);
@@ -197,11 +188,11 @@ class Finetuning {
 
   /// False when the embeddings collapsed.
   bool run_epoch(int64_t epoch, const MinedSet& mined, Progress& progress) {
-    const int64_t global = (task_.round - 1) * config_.round_epochs + epoch;
+    const int64_t global = (task_.files.round() - 1) * config_.round_epochs + epoch;
     const int64_t epochs = config_.rounds * config_.round_epochs;
     const double rate = Schedule::cosine(config_.finetune_lr, epochs)
                             .rate(steps_from_epoch(global, config_.finetune_cosine_from));
-    const EpochPlan plan = plan_epoch(config_, mined, global, task_.labels_updated);
+    const EpochPlan plan = plan_epoch(config_, mined, global, task_.labelled.round() != 0);
     const AugmentPolicy policy = view_policy(config_);
     DeviceFeed feed(context_.patches, plan.batches, encoder_.network->device());
     DeviceFeed::Batch batch;
@@ -214,7 +205,7 @@ class Finetuning {
       progress.note(fmt::format("step {}/{}  loss {:.3f}", step + 1, plan.batches.size(),
                                 loss_sum / static_cast<double>(step + 1)));
       progress.advance(0);
-      if (step == 0 && epoch == 0) first_mean_direction_ = last_mean_direction_;
+      if (step == 0 && epoch == 0) record_.first_mean_direction = last_mean_direction_;
       if (has_collapsed()) {
         log_epoch(global, step + 1, loss_sum, rate, mined, true);
         return false;
@@ -228,7 +219,7 @@ class Finetuning {
   /// trained yet embeds everything in one direction, which is no collapse.
   bool has_collapsed() const {
     return config_.collapse_at > 0 && last_mean_direction_ > config_.collapse_at &&
-           last_mean_direction_ > (1 + first_mean_direction_) / 2;
+           last_mean_direction_ > (1 + record_.first_mean_direction) / 2;
   }
 
   double update(const DeviceFeed::Batch& batch, std::size_t positives, bool is_step_two,
@@ -248,68 +239,58 @@ class Finetuning {
     });
     last_mean_direction_ = mean_direction.item();
     optimizer_.step(rate);
-    ++updates_;
-    images_ += images;
+    ++record_.updates;
+    record_.images += images;
     return loss;
   }
 
   void log_epoch(int64_t epoch, std::size_t steps, double loss_sum, double rate, const MinedSet& mined,
                  bool collapsed) {
-    context_.folder.log("finetune_epoch",
-                        JsonObject()
-                            .add("out", task_.out)
-                            .add("epoch", epoch)
-                            .add("steps", steps)
-                            .add("loss", loss_sum / static_cast<double>(std::max<std::size_t>(steps, 1)))
-                            .add("learning_rate", rate)
-                            .add("mean_direction", last_mean_direction_)
-                            .add("positives", mined.positives.size())
-                            .add("paced_positives", mined.paced_positives.size())
-                            .add("hard_negatives", mined.hard_negatives.size())
-                            .add("uncertain_negatives", mined.paced_uncertain.size())
-                            .add("positive_threshold", mined.positive_threshold)
-                            .add("negative_threshold", mined.negative_threshold)
-                            .add("positive_share", mined.positive_share)
-                            .add("fallback", mined.fallback)
-                            .add("collapsed", collapsed));
+    FinetuneEpoch line;
+    line.out = task_.files.name();
+    line.epoch = epoch;
+    line.steps = static_cast<int64_t>(steps);
+    line.loss = loss_sum / static_cast<double>(std::max<std::size_t>(steps, 1));
+    line.learning_rate = rate;
+    line.mean_direction = last_mean_direction_;
+    line.positives = static_cast<int64_t>(mined.positives.size());
+    line.paced_positives = static_cast<int64_t>(mined.paced_positives.size());
+    line.hard_negatives = static_cast<int64_t>(mined.hard_negatives.size());
+    line.uncertain_negatives = static_cast<int64_t>(mined.paced_uncertain.size());
+    line.positive_threshold = mined.positive_threshold;
+    line.negative_threshold = mined.negative_threshold;
+    line.positive_share = mined.positive_share;
+    line.fallback = mined.fallback;
+    line.collapsed = collapsed;
+    context_.folder.log(line);
   }
 
-  StepRecord record_of(const MinedSet& mined, bool collapsed, int64_t epochs, double seconds) const {
-    StepRecord record;
-    record.seconds = seconds;
-    note_chunk(contrastive_, config_, record);
-    record.numbers = {{"updates", static_cast<double>(updates_)},
-                      {"images", static_cast<double>(images_)},
-                      {"epochs", static_cast<double>(epochs)},
-                      {"collapsed", collapsed ? 1.0 : 0.0},
-                      {"positives", static_cast<double>(mined.positives.size())},
-                      {"hard_negatives", static_cast<double>(mined.hard_negatives.size())},
-                      {"positive_threshold", mined.positive_threshold},
-                      {"negative_threshold", mined.negative_threshold},
-                      {"positive_share", mined.positive_share},
-                      {"fallback", mined.fallback ? 1.0 : 0.0}};
-    return record;
+  void note(const MinedSet& mined) {
+    record_.positives = static_cast<int64_t>(mined.positives.size());
+    record_.hard_negatives = static_cast<int64_t>(mined.hard_negatives.size());
+    record_.positive_threshold = mined.positive_threshold;
+    record_.negative_threshold = mined.negative_threshold;
+    record_.positive_share = mined.positive_share;
+    record_.fallback = mined.fallback;
   }
 
   RunContext& context_;
   const Config& config_;
   const FinetuneTask& task_;
-  std::string step_name_;
+  Step<FinetuneRecord> step_;
   Encoder encoder_;
   ParameterArena arena_;
   ArenaOptimizer optimizer_;
   ContrastiveStep contrastive_;
   std::vector<std::vector<float>> scores_;  // of the slides that are mined
   double last_mean_direction_ = 0;
-  double first_mean_direction_ = 0;  // of the round
-  int64_t images_ = 0;
-  int64_t updates_ = 0;
+  FinetuneRecord record_;
 };
 
 }  // namespace
 
 void finetune(RunContext& context, const FinetuneTask& task) {
-  if (context.folder.done("finetune " + task.out)) return;
+  if (context.folder.done(task.files.finetuning())) return;
   Finetuning(context, task).run();
 }
 

@@ -12,6 +12,7 @@
 #include "train/data/views.h"
 #include "train/method/contrastive_step.h"
 #include "train/method/stages/stages.h"
+#include "train/run/training_log.h"
 
 namespace mt::train {
 namespace {
@@ -50,18 +51,18 @@ double learning_rate(const Config& config, int64_t step) {
          (1 + std::cos(std::numbers::pi * static_cast<double>(step) / total));
 }
 
-StepRecord simclr(RunContext& context, Encoder& encoder, const std::string& step_name) {
+PretrainRecord simclr(RunContext& context, Encoder& encoder, const Step<PretrainRecord>& stage) {
   const Config& config = context.config;
   begin_training(encoder, config);
   ParameterArena arena(encoder.network->parameters());
   ArenaOptimizer optimizer = ArenaOptimizer::adam(arena, 0);
   int64_t step = 0;
   double seconds_before = 0;
-  if (const auto checkpoint = context.folder.checkpoint(step_name)) {
+  if (const auto checkpoint = context.folder.checkpoint(stage)) {
     optimizer.restore(checkpoint->tensors);
     restore_buffers(encoder, checkpoint->tensors);
     step = optimizer.steps();
-    seconds_before = checkpoint->seconds;
+    seconds_before = checkpoint->record.seconds;
   }
   const Stopwatch watch(seconds_before);
   double saved_at = watch.seconds();
@@ -83,34 +84,34 @@ StepRecord simclr(RunContext& context, Encoder& encoder, const std::string& step
     ++step;
     progress.note(fmt::format("loss {:.3f}", loss));
     progress.advance();
-    context.folder.log("pretrain_step", JsonObject().add("step", step).add("loss", loss));
+    context.folder.log(PretrainStep{step, loss});
     if (watch.seconds() - saved_at >= config.checkpoint_seconds && step < config.pretrain_steps) {
       NamedTensors checkpoint = optimizer.checkpoint();
       append_buffers(encoder, checkpoint);
-      context.folder.save_checkpoint(step_name, checkpoint, {}, watch.seconds());
+      PretrainRecord record;
+      record.seconds = watch.seconds();
+      context.folder.save_checkpoint(stage, checkpoint, record);
       saved_at = watch.seconds();
     }
   }
-  StepRecord record;
+  PretrainRecord record;
   record.seconds = watch.seconds();
+  record.updates = step;
+  record.images = step * config.pretrain_batch;
   note_chunk(contrastive, config, record);
-  record.numbers = {{"updates", static_cast<double>(step)},
-                    {"images", static_cast<double>(step * config.pretrain_batch)}};
   return record;
 }
 
 }  // namespace
 
-std::filesystem::path pretrain(RunContext& context) {
-  const std::string step_name = "pretrain";
-  const auto path = context.folder.file("encoders/initial.safetensors");
-  if (context.folder.done(step_name)) return path;
+void pretrain(RunContext& context) {
+  const Step<PretrainRecord> stage = context.folder.files().pretraining();
+  if (context.folder.done(stage)) return;
   Encoder encoder = make_encoder(context.config);
-  StepRecord record;
-  if (context.config.pretrain == "simclr") record = simclr(context, encoder, step_name);
-  save_encoder(path, encoder);
-  context.folder.finish(step_name, record);
-  return path;
+  PretrainRecord record;
+  if (context.config.pretrain == Pretraining::simclr) record = simclr(context, encoder, stage);
+  save_encoder(context.folder.to_write(context.folder.files().initial_encoder()), encoder);
+  context.folder.finish(stage, record);
 }
 
 }  // namespace mt::train

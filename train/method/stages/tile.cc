@@ -35,7 +35,7 @@ std::vector<SlideTiles> tile_slides(Dataset& dataset, const Config& config, cons
       check_interrupted();
       const auto index = static_cast<std::size_t>(i);
       const SlideRecord& record = dataset.slides[index];
-      const auto file = folder.file("tiles/" + record.id + ".safetensors");
+      const auto file = folder.to_write(folder.files().tiles(record.id));
       const SlideInputs* known = inputs.find(record.id);
       const std::string made_from = known == nullptr ? std::string() : tiles_key(*known, config);
       if (std::filesystem::exists(file)) tiles[index] = read_tiles(file);

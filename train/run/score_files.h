@@ -1,0 +1,32 @@
+#pragma once
+// The scores that a round's bag model gives, on disk.
+
+#include <filesystem>
+#include <vector>
+
+#include "tensor/io/named_tensors.h"
+#include "train/data/datasets/dataset.h"
+
+namespace mt::train {
+
+/// scores[slide] holds one score per patch, in the order of the grid; empty where there are none.
+using InstanceScores = std::vector<std::vector<float>>;
+
+/// Collects the scores of slides, then writes them.
+class ScoreFile {
+ public:
+  /// scores (N), on the cpu
+  void add_instances(const std::string& slide_id, const Tensor& scores);
+  void add_slide(const std::string& slide_id, double score);
+  void write(const std::filesystem::path& file) const;
+
+ private:
+  NamedTensors tensors_;
+};
+
+/// One vector per slide of the dataset.
+InstanceScores read_instance_scores(const std::filesystem::path& file, const Dataset& dataset);
+/// One per slide of the dataset; NaN where the file has none.
+std::vector<double> read_slide_scores(const std::filesystem::path& file, const Dataset& dataset);
+
+}  // namespace mt::train
