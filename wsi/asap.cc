@@ -123,6 +123,9 @@ Annotations read_asap(const std::filesystem::path& path, const std::vector<std::
   std::vector<Polygon> polygons;
   std::vector<std::string> notes;
   for (const pugi::xml_node& node : root.child("Annotations").children("Annotation")) {
+    constexpr std::size_t kMostOddAnnotations = 100'000;
+    check(notes.size() <= kMostOddAnnotations, "{}: more than {} annotations in it outline nothing",
+          path.string(), kMostOddAnnotations);
     Polygon polygon;
     polygon.name = node.attribute("Name").value();
     polygon.group = node.attribute("PartOfGroup").value();

@@ -167,28 +167,30 @@ JsonLimits limits_of(std::string_view text) {
 }  // namespace
 
 Annotations read_geojson(const std::filesystem::path& path, const std::vector<std::string>& tumour_groups) {
-  const std::string text = read_file(path.string());
-  const JsonPieces pieces = cut_json(text, "features");
-  const Json document = parse_json_within(pieces.shell, limits_of(pieces.shell), path.string());
-  const std::string type = text_of(member(document, "type"));
-  check(pieces.has_list ? document.is_array() || type == "FeatureCollection" : type == "Feature",
-        "{}: is neither a FeatureCollection, nor a Feature, nor a list of them; annotations must be QuPath's "
-        "GeoJSON",
-        path.string());
+  constexpr std::size_t kMostOddFeatures = 100'000;
+  constexpr const char* kNoQuPath =
+      "{}: is neither a FeatureCollection, nor a Feature, nor a list of them; annotations must be QuPath's "
+      "GeoJSON";
   Drawing drawing;
-  const std::size_t count = pieces.has_list ? pieces.elements.size() : 1;
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::string where = fmt::format("feature {}", i);
-    const Json feature = pieces.has_list
-                             ? parse_json_within(pieces.elements[i], limits_of(pieces.elements[i]),
-                                                 fmt::format("{}: {}", path.string(), where))
-                             : document;
+  const auto read = [&](const Json& feature, const std::string& where) {
     try {
       read_feature(feature, where, path.string(), tumour_groups, drawing);
     } catch (const Error& error) {
       drawing.notes.emplace_back(error.what());
     }
-  }
+  };
+  const std::string text = read_file(path.string());
+  std::size_t count = 0;
+  const JsonShell shell = cut_json(text, "features", [&](std::string_view element) {
+    const std::string where = fmt::format("feature {}", count++);
+    read(parse_json_within(element, limits_of(element), fmt::format("{}: {}", path.string(), where)), where);
+    check(drawing.notes.size() <= kMostOddFeatures, kNoQuPath, path.string());
+  });
+  const Json document = parse_json_within(shell.text, limits_of(shell.text), path.string());
+  const std::string type = text_of(member(document, "type"));
+  check(shell.has_list ? document.is_array() || type == "FeatureCollection" : type == "Feature", kNoQuPath,
+        path.string());
+  if (!shell.has_list) read(document, "feature 0");
   check(drawing.problem.empty(), "{}", drawing.problem);
   return Annotations(std::move(drawing.polygons), std::move(drawing.notes));
 }

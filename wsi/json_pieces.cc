@@ -58,32 +58,24 @@ std::size_t find_member_list(std::string_view text, std::size_t at, std::string_
 
 }  // namespace
 
-JsonPieces cut_json(std::string_view text, std::string_view name) {
-  JsonPieces pieces;
+JsonShell cut_json(std::string_view text, std::string_view name,
+                   const std::function<void(std::string_view element)>& visit) {
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   const std::size_t root = skip_blanks(text, 0);
   std::size_t list = std::string_view::npos;
   if (root < text.size() && text[root] == '[') list = root;
   if (root < text.size() && text[root] == '{') list = find_member_list(text, root, name);
-  if (list == std::string_view::npos) {
-    pieces.shell = text;
-    return pieces;
-  }
-  pieces.has_list = true;
+  if (list == std::string_view::npos) return {std::string(text), false};
   std::size_t at = skip_blanks(text, list + 1);
   while (at < text.size() && text[at] != ']') {
     const std::size_t end = skip_value(text, at);
-    pieces.elements.push_back(text.substr(at, end - at));
-    if (end >= text.size() || text[end] != ',') {
-      at = end;
-      break;
-    }
+    visit(text.substr(at, end - at));
+    at = end;
+    if (end >= text.size() || text[end] != ',') break;
     at = skip_blanks(text, end + 1);
-    if (at < text.size() && text[at] == ']') pieces.elements.push_back({});  // a comma without an element
+    if (at < text.size() && text[at] == ']') visit({});  // a comma without an element
   }
-  pieces.shell =
-      std::string(text.substr(0, list)) + "[" + std::string(text.substr(std::min(at, text.size())));
-  return pieces;
+  return {std::string(text.substr(0, list)) + "[" + std::string(text.substr(at)), true};
 }
 
 }  // namespace mt::wsi

@@ -9,7 +9,7 @@ namespace mt::wsi {
 
 void parse_xml_within(std::string_view text, const std::string& what, pugi::xml_document& document) {
   // Every element begins with a bracket, and every attribute has a sign of equality.
-  constexpr uint64_t kNode = 64, kAttribute = 40, kAlwaysAllowed = uint64_t{64} << 20;
+  constexpr uint64_t kNode = 64, kAttribute = 40, kAlwaysAllowed = uint64_t{16} << 20;
   const auto nodes = static_cast<uint64_t>(std::count(text.begin(), text.end(), '<'));
   const auto attributes = static_cast<uint64_t>(std::count(text.begin(), text.end(), '='));
   check(nodes * kNode + attributes * kAttribute <= 4 * text.size() + kAlwaysAllowed,

@@ -256,5 +256,13 @@ TEST(AnnotationTest, ReadsAsapFilesFromOtherHands) {
   EXPECT_EQ(polygons, 26U);  // 22 rectangles, 2 polygons, 2 splines
 }
 
+TEST(AsapTest, MillionsOfElementsWithoutATextAreRefusedBeforeMemoryIsTaken) {
+  const TemporaryFolder folder;
+  std::string text = "<ASAP_Annotations><Annotations>";
+  for (int i = 0; i < 8'000'000; ++i) text += "<a/>";  // 32 MB, and half a gigabyte as a tree
+  const std::string file = folder.put("bomb.xml", text + "</Annotations></ASAP_Annotations>");
+  EXPECT_NE(error_of([&] { read_annotations(file); }).find("more elements"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace mt::wsi

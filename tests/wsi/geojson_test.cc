@@ -1,4 +1,7 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+
+#include <chrono>
 
 #include "tests/harness/error_of.h"
 #include "tests/harness/temporary_folder.h"
@@ -83,6 +86,31 @@ TEST(GeoJsonTest, WhatHasNoAreaOrIsNoAnnotationIsSkipped) {
   EXPECT_TRUE(read_geojson(folder.put("e.geojson", collection(""))).polygons().empty());
 }
 
+TEST(GeoJsonTest, LargeFilesOfNothingAreRefusedSoonAndManyNamesTakeLinearTime) {
+  const TemporaryFolder folder;
+  const auto error = [&](const std::string& content) {
+    const std::string file = folder.put("large.geojson", content);
+    return error_of([&] { read_annotations(file); });
+  };
+  std::string numbers = "[";
+  for (int i = 0; i < 3'000'000; ++i) numbers += "1,";
+  EXPECT_NE(error(numbers + "1]").find("QuPath's GeoJSON"), std::string::npos);
+  std::string names;
+  for (int i = 0; i < 200'000; ++i) names += fmt::format("\"k{}\":1,", i);
+  const std::string feature = R"({"type":"Feature","geometry":)" + polygon(kSquare) + R"(,"properties":{)" +
+                              names + R"("classification":{"name":"Tumor"}}})";
+  const std::string file = folder.put("names.geojson", collection(feature));
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(read_geojson(file).polygons().size(), 1U);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+  // A list in the outermost object, before and behind the features, and one that only looks like it.
+  const std::string small = R"({"type":"Feature","geometry":)" + polygon(kSquare) +
+                            R"(,"properties":{"classification":{"name":"Tumor"}}})";
+  const std::string odd = R"({"note":"\"features\":[","x":{"features":[1]},"features":[)" + small + "," +
+                          small + R"(],"type":"FeatureCollection"})";
+  EXPECT_EQ(read_geojson(folder.put("odd.geojson", odd)).polygons().size(), 2U);
+}
+
 TEST(GeoJsonTest, BadFilesAreOneClearError) {
   const TemporaryFolder folder;
   const auto error = [&](const std::string& content) {
@@ -94,7 +122,9 @@ TEST(GeoJsonTest, BadFilesAreOneClearError) {
   };
   EXPECT_NE(error("").find("is empty"), std::string::npos);
   EXPECT_NE(error("{\"type\":").find("not readable as JSON"), std::string::npos);
-  EXPECT_NE(error(std::string(100000, '[')).find("not readable as JSON"), std::string::npos);
+  EXPECT_NE(error(std::string(100000, '[')).find("levels deep"), std::string::npos);
+  EXPECT_NE(error("[1,2").find("not readable as JSON"), std::string::npos);
+  EXPECT_NE(error(collection("1,")).find("not readable as JSON"), std::string::npos);
   EXPECT_NE(error("3").find("QuPath's GeoJSON"), std::string::npos);
   EXPECT_NE(error(R"({"type":"FeatureCollection"})").find("QuPath's GeoJSON"), std::string::npos);
 }
