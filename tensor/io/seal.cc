@@ -19,26 +19,26 @@ bool is_hex(std::string_view text) {
   return text.size() == kDigits && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
-/// Where the digits begin in `text`, which is the head or the tail of a file.
-std::size_t find_digits(std::string_view text) {
-  const std::size_t mark = text.find(kSealMark);
-  if (mark == kNowhere || !is_hex(text.substr(mark + kSealMark.size(), kDigits))) return kNowhere;
-  return mark + kSealMark.size();
+/// Where the digits behind `mark` begin in `text`, which is the head or the tail of a file.
+std::size_t find_digits(std::string_view text, std::string_view mark) {
+  const std::size_t at = text.find(mark);
+  if (at == kNowhere || !is_hex(text.substr(at + mark.size(), kDigits))) return kNowhere;
+  return at + mark.size();
 }
 
 /// Offset of the digits in a file of `size` bytes of which read(offset, bytes) gives a piece.
 template <typename Read>
-uint64_t digits_at(uint64_t size, const Read& read) {
+uint64_t digits_at(uint64_t size, const Read& read, std::string_view mark) {
   const std::string head = read(0, std::min<uint64_t>(size, kHeadBytes));
-  if (const std::size_t at = find_digits(head); at != kNowhere) return at;
+  if (const std::size_t at = find_digits(head, mark); at != kNowhere) return at;
   const uint64_t tail_bytes = std::min<uint64_t>(size, kTailBytes);
-  const std::size_t at = find_digits(read(size - tail_bytes, tail_bytes));
+  const std::size_t at = find_digits(read(size - tail_bytes, tail_bytes), mark);
   return at == kNowhere ? kNowhere : size - tail_bytes + at;
 }
 
 template <typename Read>
 std::string check_pieces(uint64_t size, const Read& read, const std::string& path, std::string_view remedy) {
-  const uint64_t at = digits_at(size, read);
+  const uint64_t at = digits_at(size, read, kSealMark);
   check(at != kNowhere, "{}: carries no checksum, so it is damaged, or no file of this program; {}", path,
         remedy);
   const std::string digits = read(at, kDigits);
@@ -53,6 +53,13 @@ std::string check_pieces(uint64_t size, const Read& read, const std::string& pat
   }
   check(hash.hex() == digits, "{}: is damaged (its checksum is another); {}", path, remedy);
   return digits;
+}
+
+std::string read_mark(const std::string& path, std::string_view mark) {
+  const InputFile file(path);
+  const auto read = [&](uint64_t offset, uint64_t bytes) { return file.read_at(offset, bytes, "the file"); };
+  const uint64_t at = digits_at(file.size(), read, mark);
+  return at == kNowhere ? std::string() : read(at, kDigits);
 }
 
 }  // namespace
@@ -81,11 +88,12 @@ std::string check_seal(std::string_view content, const std::string& path, std::s
   return check_pieces(content.size(), read, path, remedy);
 }
 
+std::string read_made_from(const std::string& path) {
+  return read_mark(path, kMadeFromMark);
+}
+
 std::string read_seal(const std::string& path) {
-  const InputFile file(path);
-  const auto read = [&](uint64_t offset, uint64_t bytes) { return file.read_at(offset, bytes, "the file"); };
-  const uint64_t at = digits_at(file.size(), read);
-  return at == kNowhere ? std::string() : read(at, kDigits);
+  return read_mark(path, kSealMark);
 }
 
 }  // namespace mt

@@ -25,6 +25,13 @@ std::string check_seal(const std::string& path, std::string_view remedy);
 /// The same of bytes in memory; `path` is for the message.
 std::string check_seal(std::string_view content, const std::string& path, std::string_view remedy);
 
+/// A second mark: the digits behind it are a hash of what the file was made from.
+inline constexpr std::string_view kMadeFromMark = "microtome-made-from:";
+
+/// The digits behind the mark of what the file was made from, without reading the rest; empty where there is
+/// none.
+std::string read_made_from(const std::string& path);
+
 /// The digits of the file's seal, without reading the rest; empty where there is none.
 std::string read_seal(const std::string& path);
 

@@ -73,6 +73,19 @@ TEST(SealTest, StandsInTheTailOfALargeFileOfBytes) {
   }
 }
 
+TEST(SealTest, WhatItWasMadeFromStandsBesideTheSeal) {
+  const TemporaryFolder folder;
+  const std::string digits(64, 'a');
+  const std::string mark = std::string(kMadeFromMark) + digits;
+  for (const std::string& content : {mark + blank_seal() + std::string(1 << 20, 'x'),
+                                     std::string(1 << 20, 'x') + mark + "\n" + blank_seal() + "\n"}) {
+    const std::string path = folder.put("a", sealed(content));
+    EXPECT_EQ(read_made_from(path), digits);
+    EXPECT_EQ(check_seal(path, "delete it"), read_seal(path));
+  }
+  EXPECT_EQ(read_made_from(folder.put("b", sealed(blank_seal()))), "");
+}
+
 TEST(SealTest, WhatIsNotSealedSaysSo) {
   const TemporaryFolder folder;
   EXPECT_EQ(read_seal(folder.put("plain", "no seal here")), "");

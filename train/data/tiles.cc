@@ -197,7 +197,9 @@ void write_tiles(const std::filesystem::path& path, const SlideTiles& tiles) {
   const std::vector<int64_t> sizes{tiles.patch, tiles.level, tiles.level0_width, tiles.level0_height};
   tensors.emplace_back("patch_level0_mpp", Tensor::of(scale, {2}));
   tensors.emplace_back("patch_level_width_height", Tensor::of(sizes, {4}));
-  write_safetensors(path.string(), tensors, {{"checksum", blank_seal()}, {"made_from", tiles.made_from}});
+  write_safetensors(
+      path.string(), tensors,
+      {{"checksum", blank_seal()}, {"made_from", std::string(kMadeFromMark) + tiles.made_from}});
 }
 
 SlideTiles read_tiles(const std::filesystem::path& path) {
@@ -227,7 +229,7 @@ SlideTiles read_tiles(const std::filesystem::path& path) {
   tiles.level0_width = sizes[2];
   tiles.level0_height = sizes[3];
   if (const auto found = file.metadata().find("made_from"); found != file.metadata().end())
-    tiles.made_from = found->second;
+    tiles.made_from = found->second.substr(std::min(found->second.size(), kMadeFromMark.size()));
   return tiles;
 }
 

@@ -8,6 +8,7 @@
 #include "tensor/io/csv.h"
 #include "tensor/io/dense.h"
 #include "tensor/io/input_file.h"
+#include "tensor/io/seal.h"
 #include "tensor/io/torch_checkpoint.h"
 #include "tensor/text.h"
 #include "train/feature_files/hdf5_features.h"
@@ -110,6 +111,7 @@ SlideFeatures read_features(const std::string& path, const std::string& key) {
 }
 
 SlideFeatures read_own_features(const std::string& path) {
+  check_seal(path, "delete it, and the same train command makes it anew");
   return checked(parse_hdf5_features(path), path);
 }
 

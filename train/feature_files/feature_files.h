@@ -26,11 +26,13 @@ struct SlideFeatures {
   Tensor features;  // (N,D) f32
   Tensor coords;  // (N,2) i64: x, y of each patch's upper left corner, level-0 pixels; undefined if not known
   FeatureAttributes attributes;
+  std::string made_from;   // hash of what they were made from, 64 digits; empty: not kept
   NamedTensors instances;  // more datasets with one f32 or i64 per patch, (N) each, such as instance scores
 };
 
 /// Writes an .h5 file atomically: `features`, `coords` (when defined) with its attributes, and one dataset
-/// for each of `instances`. The same input gives the same bytes.
+/// for each of `instances`. Behind HDF5's last byte, where other readers do not look, stands `made_from` and
+/// a checksum of the file (tensor/io/seal.h). The same input gives the same bytes.
 void write_features(const std::string& path, const SlideFeatures& slide);
 
 /// Reads a feature file of unknown origin, by its ending in any case: .h5/.hdf5, .pt/.pth (one tensor, a
@@ -42,7 +44,8 @@ void write_features(const std::string& path, const SlideFeatures& slide);
 /// naming what the file holds, shapes that do not fit, and NaN or infinity in the features.
 SlideFeatures read_features(const std::string& path, const std::string& key = {});
 
-/// Reads an .h5 file that write_features wrote, in this process.
+/// Reads an .h5 file that write_features wrote, in this process, once its checksum is right: libhdf5 sees no
+/// byte of a damaged one. Throws Error that says what to do.
 SlideFeatures read_own_features(const std::string& path);
 
 }  // namespace mt::train

@@ -3,6 +3,7 @@
 
 #include "tensor/io/atomic_file.h"
 #include "tensor/io/dense.h"
+#include "tensor/io/seal.h"
 #include "train/feature_files/feature_files.h"
 #include "train/feature_files/hdf5_handle.h"
 
@@ -113,7 +114,9 @@ void write_features(const std::string& path, const SlideFeatures& slide) {
     check(tensor.shape() == Shape({patches}) && name != "features" && name != "coords",
           "{}: dataset {} {} for {} patches", path, name, tensor.shape().str(), patches);
   }
-  write_file(path, file_image(path, slide));
+  std::string trailer = "\n";
+  if (!slide.made_from.empty()) trailer += std::string(kMadeFromMark) + slide.made_from + "\n";
+  write_file(path, sealed(file_image(path, slide) + trailer + blank_seal() + "\n"));
 }
 
 }  // namespace mt::train

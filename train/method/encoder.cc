@@ -9,7 +9,9 @@
 #include "models/weights.h"
 #include "tensor/check.h"
 #include "tensor/io/safetensors.h"
+#include "tensor/io/seal.h"
 #include "tensor/rng.h"
+#include "train/run/run_folder.h"
 
 namespace mt::train {
 namespace {
@@ -112,6 +114,7 @@ void restore_buffers(Encoder& encoder, const NamedTensors& checkpoint) {
 }
 
 Encoder load_encoder(const std::filesystem::path& path, const Config& config) {
+  check_seal(path.string(), kRunFileRemedy);
   Encoder encoder;
   encoder.network = std::make_unique<ResNet>(network_config(config), 0, DType::f32, config.device);
   const SafetensorsFile file(path.string());
@@ -123,8 +126,8 @@ Encoder load_encoder(const std::filesystem::path& path, const Config& config) {
 }
 
 void save_encoder(const std::filesystem::path& path, const Encoder& encoder) {
-  write_safetensors(
-      path.string(), state_dict(*encoder.network),
+  write_sealed_tensors(
+      path, state_dict(*encoder.network),
       {{"architecture", encoder.network->describe()},
        {"pixel_mean", triple(encoder.scaling.mean)},
        {"pixel_std", triple(encoder.scaling.std)},

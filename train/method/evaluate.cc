@@ -139,7 +139,7 @@ std::vector<Enrichment> enrichment(const RunContext& context, const TissueTypes&
 /// What the labels of this round would mine: for the gallery and for precision where truth is known.
 void describe_mining(const RunContext& context, const RoundFiles& files, Method method,
                      const std::optional<TissueTypes>& types, RoundResult& round) {
-  InstanceScores scores = read_instance_scores(files.label_scores(), context.dataset);
+  InstanceScores scores = read_instance_scores(context.folder.checked(files.label_scores()), context.dataset);
   for (std::size_t s = 0; s < scores.size(); ++s) {
     if (context.dataset.slides[s].split != Split::train) scores[s].clear();
   }
@@ -206,13 +206,13 @@ void evaluate(const RunContext& context, const std::vector<RoundFiles>& rounds, 
   variant.selected_epoch = mil.best_epoch;
   variant.threshold = mil.threshold;
   const ScoredSlides test =
-      scored_slides(context.dataset, read_slide_scores(selected.scores(), context.dataset), Split::test);
+      scored_slides(context.dataset, read_slide_scores(context.folder.checked(selected.scores()), context.dataset), Split::test);
   for (std::size_t i = 0; i < test.slides.size(); ++i) {
     variant.test_slides.push_back(
         {context.dataset.slides[test.slides[i]].id, test.labels[i], test.scores[i]});
   }
   slide_metrics(test, context.config.seed, variant);
-  instance_metrics(context, read_instance_scores(selected.scores(), context.dataset), variant);
+  instance_metrics(context, read_instance_scores(context.folder.checked(selected.scores()), context.dataset), variant);
   variant.test_optimal = {
       {"slide_auc", mil.test_optimal_auc, std::nullopt, "epoch chosen on the test slides"},
       {"accuracy", mil.test_optimal_accuracy, std::nullopt, "epoch and threshold chosen on the test slides"}};
@@ -233,10 +233,10 @@ void evaluate(const RunContext& context, const std::vector<RoundFiles>& rounds, 
 
   NamedTensors weights;
   if (context.config.features.empty()) {
-    for (auto& [name, tensor] : SafetensorsFile(selected.encoder().string()).read_all())
+    for (auto& [name, tensor] : SafetensorsFile(context.folder.checked(selected.encoder()).string()).read_all())
       weights.emplace_back("encoder." + name, tensor);
   }
-  for (auto& [name, tensor] : SafetensorsFile(selected.mil().string()).read_all())
+  for (auto& [name, tensor] : SafetensorsFile(context.folder.checked(selected.mil()).string()).read_all())
     weights.emplace_back("mil." + name, tensor);
   variant.weights_sha256 = weights_sha256(std::move(weights));
 }

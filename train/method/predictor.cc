@@ -8,11 +8,12 @@
 #include "models/weights.h"
 #include "tensor/check.h"
 #include "tensor/io/safetensors.h"
-#include "train/cli/options.h"
+#include "tensor/io/seal.h"
 #include "train/data/patches.h"
 #include "train/method/stages/stages.h"
 #include "train/run/result.h"
 #include "train/run/run_files.h"
+#include "train/run/run_folder.h"
 #include "wsi/heatmap.h"
 #include "wsi/regions.h"
 
@@ -49,8 +50,7 @@ void apply_centring(const FeatureCentring& centring, Tensor& features) {
 
 Predictor::Predictor(const fs::path& run, const std::string& variant, double mpp_override, Device device) {
   const RunFiles files(run);
-  check(fs::exists(files.config()), "{}: is no run folder (config.toml is missing)", run.string());
-  config_ = read_config_file(files.config().string());
+  config_ = read_run_config(run);
   check(config_.features.empty(), "{}: was trained on given features; predict needs a run with an encoder",
         run.string());
   if (mpp_override > 0) config_.mpp_override = mpp_override;
@@ -64,6 +64,7 @@ Predictor::Predictor(const fs::path& run, const std::string& variant, double mpp
   const RoundFiles round(run, selected.variant(), selected.selected_round);
   encoder_ = load_encoder(round.encoder(), config_);
   const fs::path mil_path = round.mil();
+  check_seal(mil_path.string(), kRunFileRemedy);
   const SafetensorsFile file(mil_path.string());
   StateDict weights;
   for (auto& [name, tensor] : file.read_all()) {

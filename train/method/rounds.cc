@@ -1,5 +1,6 @@
 #include "train/method/rounds.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
@@ -15,7 +16,7 @@ GateInput gate_input(const RunContext& context, const RoundFiles& files) {
   const MilRecord record = context.folder.record(files.mil_training());
   GateInput input{record.validation_auc, record.validation_loss, record.validation_f1, {}};
   input.validation_scores =
-      scored_slides(context.dataset, read_slide_scores(files.scores(), context.dataset), Split::validation)
+      scored_slides(context.dataset, read_slide_scores(context.folder.checked(files.scores()), context.dataset), Split::validation)
           .scores;
   return input;
 }
@@ -44,7 +45,7 @@ VariantResult run_variant(RunContext& context, Variant variant) {
 
   if (variant.method != Method::mil) {
     const std::vector<int> labels =
-        scored_slides(context.dataset, read_slide_scores(rounds[0].scores(), context.dataset),
+        scored_slides(context.dataset, read_slide_scores(context.folder.checked(rounds[0].scores()), context.dataset),
                       Split::validation)
             .labels;
     GateInput best = gate_input(context, rounds[0]);
@@ -94,7 +95,6 @@ RunResult run_method(RunContext& context) {
       return result;
     }
     pretrain(context);
-    embed(context, first);
   }
   std::vector<Variant> variants{{config.method, config.ranking == Ranking::on}};
   if (config.ablation) {
@@ -103,6 +103,11 @@ RunResult run_method(RunContext& context) {
       for (const bool ranking : {false, true}) variants.push_back({method.value, ranking});
     }
   }
+  const auto wants_features = [&](Variant variant) {
+    return !context.folder.done(context.folder.round(variant, 0).mil_training());
+  };
+  if (config.features.empty() && std::any_of(variants.begin(), variants.end(), wants_features))
+    embed(context, first);
   for (const Variant variant : variants) {
     if (config.ablation) std::printf("%s\n", variant.name().c_str());
     result.variants.push_back(run_variant(context, variant));

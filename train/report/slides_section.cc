@@ -30,7 +30,8 @@ HeatmapScores heatmap_scores(const RunContext& context, const VariantResult& var
   HeatmapScores heatmap;
   heatmap.variant = &variant;
   heatmap.scores = read_instance_scores(
-      context.folder.round(variant.variant(), variant.selected_round).scores(), context.dataset);
+      context.folder.checked(context.folder.round(variant.variant(), variant.selected_round).scores()),
+      context.dataset);
   std::vector<double> all;
   for (std::size_t s = 0; s < heatmap.scores.size(); ++s) {
     if (context.dataset.slides[s].split != Split::test) continue;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <set>
 
 #include "tensor/check.h"
 #include "tensor/io/input_file.h"
@@ -60,6 +61,9 @@ int64_t compare_inputs(RunFolder& folder, Dataset& dataset, Manifest& now) {
     return leave_out(before, dataset, now);
   }
   if (!changes.empty()) {
+    check(!folder.is_shard(), "{}: {}; begin it once without --shard, which takes that in",
+          folder.files().folder().string(), changes.str());
+    if (!changes.weights.empty()) folder.forget(folder.files().pretraining());  // it laid the old ones there
     std::printf("note: %s; nothing was learned from it yet, so the run goes on with what is there now\n",
                 changes.str().c_str());
     std::fflush(stdout);
@@ -68,12 +72,13 @@ int64_t compare_inputs(RunFolder& folder, Dataset& dataset, Manifest& now) {
 }
 
 void keep_inputs(RunFolder& folder, const Dataset& dataset, Manifest now) {
+  std::set<std::string> used;
+  for (const SlideRecord& slide : dataset.slides) used.insert(slide.id);
   std::string missing;
   for (SlideInputs& slide : now.slides) {
-    const bool is_there = std::any_of(dataset.slides.begin(), dataset.slides.end(),
-                                      [&](const SlideRecord& record) { return record.id == slide.id; });
-    if (is_there) continue;
-    missing += (missing.empty() ? "" : ", ") + slide.id;
+    if (used.contains(slide.id)) continue;
+    const SlideInputs* before = folder.manifest() ? folder.manifest()->find(slide.id) : nullptr;
+    if (before != nullptr && before->left_out.empty()) missing += (missing.empty() ? "" : ", ") + slide.id;
     const auto why = dataset.left_out.find(slide.id);
     slide.left_out = why == dataset.left_out.end() ? "it could not be used" : why->second;
   }

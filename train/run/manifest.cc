@@ -88,6 +88,12 @@ Manifest take_manifest(const Config& config, const Dataset& dataset) {
       }
     }
   });
+  for (const auto& [id, why] : dataset.left_out) {
+    SlideInputs inputs;
+    inputs.id = id;
+    inputs.left_out = why;
+    manifest.slides.push_back(std::move(inputs));
+  }
   std::sort(manifest.slides.begin(), manifest.slides.end(),
             [](const SlideInputs& a, const SlideInputs& b) { return a.id < b.id; });
   return manifest;
@@ -96,6 +102,7 @@ Manifest take_manifest(const Config& config, const Dataset& dataset) {
 ManifestChanges changes_since(const Manifest& before, const Manifest& now) {
   ManifestChanges changes;
   for (const SlideInputs& slide : now.slides) {
+    if (!slide.left_out.empty()) continue;
     const SlideInputs* old = before.find(slide.id);
     if (old == nullptr) {
       changes.added.push_back(slide.id);
@@ -159,7 +166,10 @@ std::string split_csv(const Manifest& manifest) {
 std::map<std::string, Split> drawn_splits(const Manifest& manifest) {
   std::map<std::string, Split> splits;
   if (!manifest.split_is_drawn) return splits;
-  for (const SlideInputs& slide : manifest.slides) splits[slide.case_id] = slide.split;
+  for (const SlideInputs& slide : manifest.slides) {
+    if (!slide.case_id.empty())
+      splits[slide.case_id] = slide.split;  // some were left out before they had one
+  }
   return splits;
 }
 

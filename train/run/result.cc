@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "tensor/io/input_file.h"
+#include "tensor/io/seal.h"
 #include "train/cli/progress.h"
 #include "train/cli/version.h"
 #include "train/run/json_line.h"
@@ -127,6 +128,7 @@ std::string cost_cell(const VariantResult& variant) {
 std::string to_json(const RunResult& result) {
   JsonObject object;
   object.add("schema_version", 1)
+      .add("checksum", blank_seal())
       .add("microtome", kVersion)
       .raw("versions", versions_json())
       .add("device", result.device)
@@ -151,19 +153,21 @@ std::string to_json(const RunResult& result) {
   object.raw("variants", json_array(result.variants, [&](const VariantResult& variant) {
                return json_of(variant, result.classes);
              }));
-  return object.str() + "\n";
+  return sealed(object.str() + "\n");
 }
 
 ResultSummary read_result(const std::filesystem::path& result_json) {
+  const std::string text = read_file(result_json.string());
+  check_seal(text, result_json.string(), "delete it, and the same train command makes it anew");
   try {
     ResultSummary summary;
-    const auto result = nlohmann::json::parse(read_file(result_json.string()));
+    const auto result = nlohmann::json::parse(text);
     result.at("classes").get_to(summary.classes);
     for (const auto& variant : result.at("variants"))
       summary.variants.push_back(record_of<Selection>(fields_from(variant)));
     return summary;
   } catch (const std::exception& error) {
-    fail("{}: is damaged ({}); run train again", result_json.string(), error.what());
+    fail("{}: is not what this version writes ({}); run train again", result_json.string(), error.what());
   }
 }
 

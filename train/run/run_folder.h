@@ -108,6 +108,12 @@ class RunFolder {
   void log(const Event& event) {
     log_line(Event::kEvent, fields_of(event));
   }
+  /// The same of a step: one that is made anew, because a file of it is gone, has its lines already.
+  template <typename Record, typename Event>
+  void log(const Step<Record>& step, const Event& event) {
+    if (!state_.steps.contains(step.name)) log(event);
+  }
+  bool is_shard() const { return shard_; }
 
  private:
   bool open_config(const Config& config);

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "tensor/io/safetensors.h"
+#include "train/run/run_folder.h"
 
 namespace mt::train {
 namespace {
@@ -26,7 +27,7 @@ void ScoreFile::add_slide(const std::string& slide_id, double score) {
 }
 
 void ScoreFile::write(const std::filesystem::path& file) const {
-  write_safetensors(file.string(), tensors_);
+  write_sealed_tensors(file, tensors_);
 }
 
 InstanceScores read_instance_scores(const std::filesystem::path& file, const Dataset& dataset) {

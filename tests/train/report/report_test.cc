@@ -117,7 +117,7 @@ class ReportTest : public testing::Test {
       for (std::size_t t = 0; t < scores.size(); ++t) scores[t] = static_cast<float>(t) / 16;
       tensors.emplace_back("instances." + slide.id, Tensor::of(scores, {16}));
     }
-    write_safetensors(folder_->to_write(files.scores()).string(), tensors);
+    write_sealed_tensors(folder_->to_write(files.scores()).string(), tensors);
   }
 };
 

@@ -187,6 +187,19 @@ TEST(ManifestTest, SlidesThatCannotBeReadNowAndSlidesThatWereLeftOutAreNoChange)
   EXPECT_EQ(changes(before, take_manifest({}, dataset)), "none");
 }
 
+TEST(ManifestTest, SlidesThatWereLeftOutWhenTheyWereListedAreKeptInMind) {
+  const TemporaryFolder folder;
+  Dataset dataset = small_dataset(folder);
+  dataset.slides.erase(dataset.slides.begin());
+  dataset.left_out["a"] = "a.tif: is not there";
+  const Manifest before = take_manifest({}, dataset);
+  EXPECT_EQ(before.find("a")->left_out, "a.tif: is not there");
+  EXPECT_EQ(changes(before, take_manifest({}, small_dataset(folder))), "none");  // it is there now
+  EXPECT_EQ(changes(take_manifest({}, small_dataset(folder)), before),
+            "none");  // it was there: the problem says so
+  EXPECT_EQ(split_csv(before).find("a,"), std::string::npos);
+}
+
 TEST(ManifestTest, TilesBelongToSlideLabelAnnotationAndGrid) {
   const TemporaryFolder folder;
   const SlideInputs inputs = take_manifest({}, small_dataset(folder)).slides[1];

@@ -3,6 +3,8 @@
 #include "autograd/arithmetic.h"
 #include "autograd/tape.h"
 #include "tensor/check.h"
+#include "tensor/io/seal.h"
+#include "tensor/io/sha256.h"
 #include "train/cli/interrupt.h"
 #include "train/cli/progress.h"
 #include "train/data/device_feed.h"
@@ -100,35 +102,51 @@ SlideFeatures embed_slide(const Encoder& encoder, PatchSource& patches, int32_t 
 
 void embed(RunContext& context, const RoundFiles& files, const Shard& shard) {
   const Step<EmbedRecord> step = files.embedding();
-  if (context.folder.done(step)) return;
-  const Encoder encoder = load_encoder(files.encoder(), context.config);
+  const std::filesystem::path encoder_file = context.folder.checked(files.encoder());
+  const std::string encoder_digits = read_seal(encoder_file.string());
 
-  // The slides that still lack a file, in order; batches never cross slides, so every file is the same
-  // whoever makes it.
+  // The slides that still lack a file, or have one of other patches or another encoder, in order; batches
+  // never cross slides, so every file is the same whoever makes it.
   const auto file_of = [&](std::size_t s) {
     return context.folder.to_write(files.features(context.dataset.slides[s].id));
+  };
+  const auto made_from = [&](std::size_t s) {
+    return sha256(fmt::format("features 1|{}|{}", context.tiles[s].made_from, encoder_digits));
+  };
+  const auto is_there = [&](std::size_t s) {
+    const auto file = file_of(s);
+    if (!std::filesystem::exists(file)) return false;
+    const std::string found = read_made_from(file.string());
+    if (found.empty()) check_seal(file.string(), kRunFileRemedy);
+    return found == made_from(s);
   };
   std::vector<std::vector<PatchId>> batches;
   std::vector<std::size_t> todo;
   int64_t patches = 0;
+  int64_t patches_of_all = 0;
   for (std::size_t s = 0; s < context.dataset.slides.size(); ++s) {
-    if (!shard.has(s) || std::filesystem::exists(file_of(s))) continue;
+    patches_of_all += context.tiles[s].count();
+    if (!shard.has(s) || is_there(s)) continue;
     todo.push_back(s);
     patches += context.tiles[s].count();
     for (auto& batch : batches_of(static_cast<int32_t>(s), context.tiles[s].count(), context.config))
       batches.push_back(std::move(batch));
   }
+  const bool was_done = context.folder.done(step);
+  if (todo.empty() && (was_done || shard.count > 1)) return;
+  const Encoder encoder = load_encoder(encoder_file, context.config);
   const Stopwatch watch;
   Progress progress("embed " + files.features_label(), patches, "patches");
   DeviceFeed feed(context.patches, std::move(batches), encoder.network->device());
   for (const std::size_t s : todo) {
-    write_features(file_of(s).string(),
-                   embed_from(feed, encoder, context.patches, static_cast<int32_t>(s), &progress));
+    SlideFeatures made = embed_from(feed, encoder, context.patches, static_cast<int32_t>(s), &progress);
+    made.made_from = made_from(s);
+    write_features(file_of(s).string(), made);
   }
-  if (shard.count > 1) return;
+  if (shard.count > 1 || was_done) return;
   EmbedRecord record;
   record.seconds = watch.seconds();
-  record.images = patches;
+  record.images = patches_of_all;
   context.folder.finish(step, record);
 }
 

@@ -119,11 +119,11 @@ class Finetuning {
         config_(context.config),
         task_(task),
         step_(task.files.finetuning()),
-        encoder_(load_encoder(task.before.encoder(), config_)),
+        encoder_(load_encoder(context.folder.checked(task.before.encoder()), config_)),
         arena_(encoder_.network->parameters()),
         optimizer_(ArenaOptimizer::sgd(arena_, config_.finetune_momentum, config_.finetune_weight_decay)),
         contrastive_(encoder_, arena_, config_.chunk),
-        scores_(read_instance_scores(task.labelled.label_scores(), context.dataset)) {
+        scores_(read_instance_scores(context.folder.checked(task.labelled.label_scores()), context.dataset)) {
     begin_training(encoder_, config_);
     for (std::size_t s = 0; s < scores_.size(); ++s) {
       const Split split = context.dataset.slides[s].split;
@@ -135,7 +135,7 @@ class Finetuning {
 
   void run() {
     if (task_.before.round() > 0)
-      optimizer_.restore(SafetensorsFile(task_.before.optimizer().string()).read_all());
+      optimizer_.restore(SafetensorsFile(context_.folder.checked(task_.before.optimizer()).string()).read_all());
     const NamedTensors at_start = checkpoint();
     if (const auto saved = context_.folder.checkpoint(step_)) {
       restore(saved->tensors);
@@ -161,10 +161,10 @@ class Finetuning {
       restore(at_start);
     }
     save_encoder(context_.folder.to_write(task_.files.encoder()), encoder_);
-    write_safetensors(context_.folder.to_write(task_.files.optimizer()).string(), optimizer_.checkpoint());
+    write_sealed_tensors(context_.folder.to_write(task_.files.optimizer()), optimizer_.checkpoint());
     note_chunk(contrastive_, config_, record_);
     record_.seconds = watch.seconds();
-    context_.folder.finish(step_, record_);
+    context_.folder.finish(step_, record_, {task_.files.encoder(), task_.files.optimizer()});
   }
 
  private:
@@ -262,7 +262,7 @@ class Finetuning {
     line.positive_share = mined.positive_share;
     line.fallback = mined.fallback;
     line.collapsed = collapsed;
-    context_.folder.log(line);
+    context_.folder.log(step_, line);
   }
 
   void note(const MinedSet& mined) {

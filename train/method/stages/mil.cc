@@ -91,7 +91,7 @@ class MilTraining {
     }
     write_outputs();
     record_.seconds = watch.seconds();
-    context_.folder.finish(step_, record_);
+    context_.folder.finish(step_, record_, {task_.files.mil(), task_.files.scores(), task_.files.label_scores()});
   }
 
  private:
@@ -175,7 +175,7 @@ class MilTraining {
       best_weights_ = state_dict(*model_);
     }
     if (config_.mil_label_epoch > 0 && epoch == config_.mil_label_epoch) label_weights_ = state_dict(*model_);
-    context_.folder.log(MilEpoch{task_.files.name(), epoch, train_loss, validation.loss, last_validation_auc_,
+    context_.folder.log(step_, MilEpoch{task_.files.name(), epoch, train_loss, validation.loss, last_validation_auc_,
                                  test_five ? test_five->auc : std::numeric_limits<double>::quiet_NaN()});
   }
 
@@ -219,7 +219,7 @@ class MilTraining {
       weights.emplace_back("centring.mean", centring_.mean);
       weights.emplace_back("centring.factor", Tensor::of(std::vector<float>{centring_.factor}, {1}));
     }
-    write_safetensors(context_.folder.to_write(task_.files.mil()).string(), weights,
+    write_sealed_tensors(context_.folder.to_write(task_.files.mil()), weights,
                       {{"model", model_->describe()},
                        {"kind", choice_name(config_.mil)},
                        {"threshold", fmt::format("{}", record_.threshold)}});

@@ -84,7 +84,7 @@ PretrainRecord simclr(RunContext& context, Encoder& encoder, const Step<Pretrain
     ++step;
     progress.note(fmt::format("loss {:.3f}", loss));
     progress.advance();
-    context.folder.log(PretrainStep{step, loss});
+    context.folder.log(stage, PretrainStep{step, loss});
     if (watch.seconds() - saved_at >= config.checkpoint_seconds && step < config.pretrain_steps) {
       NamedTensors checkpoint = optimizer.checkpoint();
       append_buffers(encoder, checkpoint);
@@ -110,8 +110,9 @@ void pretrain(RunContext& context) {
   Encoder encoder = make_encoder(context.config);
   PretrainRecord record;
   if (context.config.pretrain == Pretraining::simclr) record = simclr(context, encoder, stage);
-  save_encoder(context.folder.to_write(context.folder.files().initial_encoder()), encoder);
-  context.folder.finish(stage, record);
+  const auto file = context.folder.to_write(context.folder.files().initial_encoder());
+  save_encoder(file, encoder);
+  context.folder.finish(stage, record, {file});
 }
 
 }  // namespace mt::train
