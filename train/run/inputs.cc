@@ -1,8 +1,12 @@
 #include "train/run/inputs.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "tensor/check.h"
 #include "tensor/io/input_file.h"
@@ -43,6 +47,31 @@ void check_split_csv(const RunFolder& folder, const Manifest& before, const Mani
         file.string());
 }
 
+/// Slides that the run learned from must be there still, whatever --skip-bad-slides says.
+void check_nothing_missing(const RunFolder& folder, const std::vector<std::string>& missing) {
+  check(missing.empty(),
+        "{}: this run was made with slides that cannot be read now: {}; mend them, and the same command goes "
+        "on, "
+        "or take another --run",
+        folder.files().folder().string(), fmt::join(missing, ", "));
+}
+
+/// Slides of the run of which a file cannot be read, or that were taken out when they were listed.
+std::vector<std::string> unreadable(const Manifest& before, const Manifest& now) {
+  std::vector<std::string> missing;
+  for (const SlideInputs& slide : now.slides) {
+    const SlideInputs* old = before.find(slide.id);
+    if (old == nullptr || !old->left_out.empty()) continue;
+    const auto is_lost = [](const Fingerprint& was, const Fingerprint& is) {
+      return was.is_known() && !is.is_known();
+    };
+    if (is_lost(old->slide, slide.slide) || is_lost(old->annotation, slide.annotation) ||
+        is_lost(old->features, slide.features))
+      missing.push_back(slide.id);
+  }
+  return missing;
+}
+
 }  // namespace
 
 std::map<std::string, Split> splits_drawn_in(const fs::path& run) {
@@ -58,6 +87,7 @@ int64_t compare_inputs(RunFolder& folder, Dataset& dataset, Manifest& now) {
   if (folder.has_trained()) {
     check(changes.empty(), "{}: {}; take another --run, or put back what this run was made from",
           folder.files().folder().string(), changes.str());
+    check_nothing_missing(folder, unreadable(before, now));
     return leave_out(before, dataset, now);
   }
   if (!changes.empty()) {
@@ -74,20 +104,16 @@ int64_t compare_inputs(RunFolder& folder, Dataset& dataset, Manifest& now) {
 void keep_inputs(RunFolder& folder, const Dataset& dataset, Manifest now) {
   std::set<std::string> used;
   for (const SlideRecord& slide : dataset.slides) used.insert(slide.id);
-  std::string missing;
+  std::vector<std::string> missing;
   for (SlideInputs& slide : now.slides) {
     if (used.contains(slide.id)) continue;
     const SlideInputs* before = folder.manifest() ? folder.manifest()->find(slide.id) : nullptr;
-    if (before != nullptr && before->left_out.empty()) missing += (missing.empty() ? "" : ", ") + slide.id;
+    if (before != nullptr && before->left_out.empty()) missing.push_back(slide.id);
     const auto why = dataset.left_out.find(slide.id);
     slide.left_out = why == dataset.left_out.end() ? "it could not be used" : why->second;
   }
   if (folder.has_trained()) {
-    check(missing.empty(),
-          "{}: this run was made with slides that cannot be used now: {} (see the problems above); mend "
-          "them, and the "
-          "same command goes on, or take another --run",
-          folder.files().folder().string(), missing);
+    check_nothing_missing(folder, missing);
     if (!fs::exists(folder.files().split())) folder.write_split();
     return;
   }
