@@ -205,14 +205,16 @@ void evaluate(const RunContext& context, const std::vector<RoundFiles>& rounds, 
   const MilRecord mil = context.folder.record(selected.mil_training());
   variant.selected_epoch = mil.best_epoch;
   variant.threshold = mil.threshold;
-  const ScoredSlides test =
-      scored_slides(context.dataset, read_slide_scores(context.folder.checked(selected.scores()), context.dataset), Split::test);
+  const ScoredSlides test = scored_slides(
+      context.dataset, read_slide_scores(context.folder.checked(selected.scores()), context.dataset),
+      Split::test);
   for (std::size_t i = 0; i < test.slides.size(); ++i) {
     variant.test_slides.push_back(
         {context.dataset.slides[test.slides[i]].id, test.labels[i], test.scores[i]});
   }
   slide_metrics(test, context.config.seed, variant);
-  instance_metrics(context, read_instance_scores(context.folder.checked(selected.scores()), context.dataset), variant);
+  instance_metrics(context, read_instance_scores(context.folder.checked(selected.scores()), context.dataset),
+                   variant);
   variant.test_optimal = {
       {"slide_auc", mil.test_optimal_auc, std::nullopt, "epoch chosen on the test slides"},
       {"accuracy", mil.test_optimal_accuracy, std::nullopt, "epoch and threshold chosen on the test slides"}};
@@ -233,7 +235,8 @@ void evaluate(const RunContext& context, const std::vector<RoundFiles>& rounds, 
 
   NamedTensors weights;
   if (context.config.features.empty()) {
-    for (auto& [name, tensor] : SafetensorsFile(context.folder.checked(selected.encoder()).string()).read_all())
+    for (auto& [name, tensor] :
+         SafetensorsFile(context.folder.checked(selected.encoder()).string()).read_all())
       weights.emplace_back("encoder." + name, tensor);
   }
   for (auto& [name, tensor] : SafetensorsFile(context.folder.checked(selected.mil()).string()).read_all())

@@ -16,7 +16,9 @@ GateInput gate_input(const RunContext& context, const RoundFiles& files) {
   const MilRecord record = context.folder.record(files.mil_training());
   GateInput input{record.validation_auc, record.validation_loss, record.validation_f1, {}};
   input.validation_scores =
-      scored_slides(context.dataset, read_slide_scores(context.folder.checked(files.scores()), context.dataset), Split::validation)
+      scored_slides(context.dataset,
+                    read_slide_scores(context.folder.checked(files.scores()), context.dataset),
+                    Split::validation)
           .scores;
   return input;
 }
@@ -45,7 +47,8 @@ VariantResult run_variant(RunContext& context, Variant variant) {
 
   if (variant.method != Method::mil) {
     const std::vector<int> labels =
-        scored_slides(context.dataset, read_slide_scores(context.folder.checked(rounds[0].scores()), context.dataset),
+        scored_slides(context.dataset,
+                      read_slide_scores(context.folder.checked(rounds[0].scores()), context.dataset),
                       Split::validation)
             .labels;
     GateInput best = gate_input(context, rounds[0]);

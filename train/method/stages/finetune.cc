@@ -135,7 +135,8 @@ class Finetuning {
 
   void run() {
     if (task_.before.round() > 0)
-      optimizer_.restore(SafetensorsFile(context_.folder.checked(task_.before.optimizer()).string()).read_all());
+      optimizer_.restore(
+          SafetensorsFile(context_.folder.checked(task_.before.optimizer()).string()).read_all());
     const NamedTensors at_start = checkpoint();
     if (const auto saved = context_.folder.checkpoint(step_)) {
       restore(saved->tensors);

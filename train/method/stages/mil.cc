@@ -91,7 +91,8 @@ class MilTraining {
     }
     write_outputs();
     record_.seconds = watch.seconds();
-    context_.folder.finish(step_, record_, {task_.files.mil(), task_.files.scores(), task_.files.label_scores()});
+    context_.folder.finish(step_, record_,
+                           {task_.files.mil(), task_.files.scores(), task_.files.label_scores()});
   }
 
  private:
@@ -175,7 +176,8 @@ class MilTraining {
       best_weights_ = state_dict(*model_);
     }
     if (config_.mil_label_epoch > 0 && epoch == config_.mil_label_epoch) label_weights_ = state_dict(*model_);
-    context_.folder.log(step_, MilEpoch{task_.files.name(), epoch, train_loss, validation.loss, last_validation_auc_,
+    context_.folder.log(step_,
+                        MilEpoch{task_.files.name(), epoch, train_loss, validation.loss, last_validation_auc_,
                                  test_five ? test_five->auc : std::numeric_limits<double>::quiet_NaN()});
   }
 
@@ -220,9 +222,9 @@ class MilTraining {
       weights.emplace_back("centring.factor", Tensor::of(std::vector<float>{centring_.factor}, {1}));
     }
     write_sealed_tensors(context_.folder.to_write(task_.files.mil()), weights,
-                      {{"model", model_->describe()},
-                       {"kind", choice_name(config_.mil)},
-                       {"threshold", fmt::format("{}", record_.threshold)}});
+                         {{"model", model_->describe()},
+                          {"kind", choice_name(config_.mil)},
+                          {"threshold", fmt::format("{}", record_.threshold)}});
   }
 
   RunContext& context_;
