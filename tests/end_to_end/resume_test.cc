@@ -446,8 +446,11 @@ TEST(Resume, ADamagedCheckpointIsFoundAndDeletingItHeals) {
     }
     return found;
   };
-  stop(arguments,
-       [&] { return text_of(run + "/state.json").find("\"file\": \"checkpoints/") != std::string::npos; });
+  stop(arguments, [&] {
+    const std::string state = text_of(run + "/state.json");
+    const std::size_t checkpoints = state.find("\"checkpoints\"");
+    return checkpoints != std::string::npos && state.find("\"pretrain\"", checkpoints) != std::string::npos;
+  });
   ASSERT_FALSE(checkpoint().empty());
   for (const auto& entry : fs::directory_iterator(run + "/checkpoints")) flip_bit(entry.path(), -1);
   const auto refused = train(arguments);
