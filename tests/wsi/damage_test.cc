@@ -2,10 +2,12 @@
 // gigabytes.
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "tensor/check.h"
 #include "tensor/rng.h"
 #include "tests/wsi/tiny_tiff.h"
+#include "wsi/annotation.h"
 #include "wsi/codecs/codec.h"
 #include "wsi/slide.h"
 
@@ -113,6 +115,107 @@ TEST(DamageTest, FlippedBytesNeverCrash) {
     }
   }
   EXPECT_GT(refused, trials / 20);  // else the flips missed everything that matters
+}
+
+/// A BigTIFF of `images` directories that share one array of the places of side x side tiles of 16 x 16,
+/// whose entries are of `type` (3: 2 bytes, 16: 8 bytes).
+std::vector<uint8_t> shared_array_tiff(int images, uint32_t side, uint16_t type) {
+  std::vector<uint8_t> bytes;
+  const auto put = [&](uint64_t value, int width) {
+    for (int i = 0; i < width; ++i) bytes.push_back(static_cast<uint8_t>(value >> (8 * i)));
+  };
+  const uint64_t tiles = uint64_t{side} * side, array = 16;
+  put(0x002B4949, 4), put(8, 4), put(array + tiles * (type == 3 ? 2 : 8), 8);
+  bytes.resize(bytes.size() + tiles * (type == 3 ? 2 : 8));
+  struct Entry {
+    uint16_t tag, type;
+    uint64_t count, value;
+  };
+  for (int image = 0; image < images; ++image) {
+    const uint64_t width = uint64_t{side} * 16;
+    const Entry entries[] = {{254, 4, 1, image > 0 ? 1U : 0U},
+                             {256, 4, 1, width},
+                             {257, 4, 1, width},
+                             {258, 3, 3, 0x000800080008},
+                             {259, 3, 1, 1},
+                             {262, 3, 1, 2},
+                             {277, 3, 1, 3},
+                             {322, 4, 1, 16},
+                             {323, 4, 1, 16},
+                             {324, type, tiles, array},
+                             {325, type, tiles, array}};
+    put(std::size(entries), 8);
+    for (const Entry& entry : entries) {
+      put(entry.tag, 2), put(entry.type, 2), put(entry.count, 8), put(entry.value, 8);
+    }
+    put(image + 1 < images ? bytes.size() + 8 : 0, 8);
+  }
+  return bytes;
+}
+
+TEST(DamageTest, DirectoriesThatShareOneArrayDoNotMultiplyIt) {
+  const auto path = temporary_path("shared");
+  // 1 MB of places in 500 directories would be a gigabyte; 2-byte places become 16 bytes each in memory.
+  write_bytes(path, shared_array_tiff(500, 360, 16));
+  EXPECT_NE(error_of([&] { Slide::open(path); }).find("more bytes than the file"), std::string::npos);
+  write_bytes(path, shared_array_tiff(1, 2000, 3));
+  EXPECT_NE(error_of([&] { Slide::open(path); }).find("more bytes than the file"), std::string::npos);
+  write_bytes(path, shared_array_tiff(1, 360, 16));
+  const auto slide = Slide::open(path);
+  EXPECT_EQ(slide->missing_tiles(0), 360 * 360);
+}
+
+TEST(DamageTest, ADamagedTileSaysWhereItIsAndHarmsNothingElse) {
+  TinyImage first, second;
+  second.width = 50, second.height = 40;
+  second.subfile_type = 1;
+  first.compression = second.compression = 8;
+  const auto path = temporary_path("tile");
+  write_tiny_tiff(path, {first, second}, "wl");
+  const TiffFile file(path);
+  std::vector<uint8_t> bytes = file_bytes(path);
+  bytes[file.directories()[1].offsets[3]] = 0xFF;  // level 1, column 1, row 1
+  write_bytes(path, bytes);
+  const auto slide = Slide::open(path);
+  try {
+    slide->read_region(0, 0, 1, 50, 40);
+    ADD_FAILURE() << "no error";
+  } catch (const TileError& error) {
+    EXPECT_EQ(error.level, 1);
+    EXPECT_EQ(error.x, 64);
+    EXPECT_EQ(error.y, 64);
+    EXPECT_EQ(error.width, 64);
+    EXPECT_TRUE(std::string(error.what()).starts_with(path.string() + ": level 1, tile 3")) << error.what();
+  }
+  EXPECT_EQ(slide->read_region(0, 0, 1, 30, 30).pixels,
+            expected_region(gradient(), 50, 40, 0, 0, 30, 30).pixels);
+}
+
+TEST(DamageTest, AFifoIsRefusedAndNotWaitedFor) {
+  const auto path = temporary_path("fifo");
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  EXPECT_NE(error_of([&] { Slide::open(path); }).find("not a regular file"), std::string::npos);
+  EXPECT_NE(error_of([&] { read_annotations(path, {}); }).find("not a regular file"), std::string::npos);
+  std::filesystem::remove(path);
+}
+
+TEST(DamageTest, LosslessJpegIsRefusedWhenTheSlideIsOpened) {
+  TinyImage image;
+  image.compression = 7;
+  image.tile = 64;
+  const auto path = temporary_path("sof3");
+  write_tiny_tiff(path, {image});
+  const TiffFile file(path);
+  std::vector<uint8_t> bytes = file_bytes(path);
+  const auto begin = bytes.begin() + static_cast<std::ptrdiff_t>(file.first().offsets[0]);
+  const std::vector<uint8_t> frame{0xFF, 0xC0};
+  const auto found = std::search(begin, bytes.end(), frame.begin(), frame.end());
+  ASSERT_NE(found, bytes.end());
+  for (const auto& [marker, part] : {std::pair{0xC3, "lossless"}, {0xC9, "arithmetic"}}) {
+    found[1] = static_cast<uint8_t>(marker);
+    write_bytes(path, bytes);
+    EXPECT_NE(error_of([&] { Slide::open(path); }).find(part), std::string::npos);
+  }
 }
 
 TEST(DamageTest, AChainOfImagesInACircleEnds) {

@@ -25,7 +25,8 @@ namespace {
 struct SlideFacts {
   std::string problem;  // empty: the slide can be used
   std::vector<std::string> notes;
-  std::filesystem::path file;  // the slide's, or that of its features
+  std::vector<std::string> slide_notes;  // what the slide's own file has odd (wsi::Slide::notes)
+  std::filesystem::path file;            // the slide's, or that of its features
   std::string dialect;
   double mpp = 0;
   bool is_given_mpp = false;
@@ -64,6 +65,7 @@ void examine_outlines(const SlideRecord& record, const wsi::Slide& slide, const 
 void examine_slide(const SlideRecord& record, const Config& config, bool is_tiled, SlideFacts& facts) {
   facts.file = record.path;
   const auto slide = open_slide(record, config);
+  facts.slide_notes = slide->notes();
   facts.dialect = slide->dialect();
   check_scale(record, *slide, config);
   facts.mpp = slide->mpp().value_or(0);
@@ -167,6 +169,16 @@ void note_mpp(Dataset& dataset, const std::vector<SlideFacts>& facts, const Conf
         fmt::format("{} of {} slides have the um/px of the table", by_table, facts.size()));
 }
 
+/// One line for all slides of which the same is to be said.
+void note_slides(Dataset& dataset, const std::vector<SlideFacts>& facts) {
+  std::map<std::string, std::vector<std::string>> slides_of;
+  for (std::size_t i = 0; i < facts.size(); ++i) {
+    for (const std::string& note : facts[i].slide_notes) slides_of[note].push_back(dataset.slides[i].id);
+  }
+  for (const auto& [note, slides] : slides_of)
+    dataset.notes.push_back(fmt::format("{}: {}: {}", counted(slides.size(), "slide"), listed(slides), note));
+}
+
 /// Prints notes and problems, takes the slides out, and throws where the run cannot go on.
 void settle(Dataset& dataset, const Config& config, const std::vector<SlideFacts>& facts) {
   // Files that cannot be read leave a split empty; to say that too helps nobody before they are skipped.
@@ -242,6 +254,7 @@ int64_t preflight(Dataset& dataset, const Config& config,
   if (!config.features.empty()) compare_widths(facts);
   compare_files(dataset, facts);
   note_mpp(dataset, facts, config);
+  note_slides(dataset, facts);
   settle(dataset, config, facts);
   if (config.features.empty()) {
     print_slides(dataset, config, facts);
