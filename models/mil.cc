@@ -5,19 +5,50 @@
 #include <cmath>
 
 #include "autograd/arithmetic.h"
+#include "autograd/dispatch.h"
+#include "kernels/elementwise/elementwise.h"
 #include "tensor/check.h"
 
 namespace mt {
 namespace {
 
-void check_bag(const MilModel& model, const Variable& bag) {
-  check(bag.rank() == 2 && bag.dim(0) >= 1 && bag.dim(1) == model.feature_width() &&
-            bag.dtype() == model.dtype(),
-        "{}: wants a bag (instances,{}) of {} with at least one instance, not {} {}", model.describe(),
-        model.feature_width(), name_of(model.dtype()), name_of(bag.dtype()), bag.shape().str());
+/// (x − mean) · factor of each row. x (N,D), mean (D)
+Tensor centred(const Tensor& x, const Tensor& mean, const Tensor& factor) {
+  const Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());            // (N,D)
+  const Tensor shift = Tensor::empty(mean.shape(), mean.dtype(), x.device());  // (D)
+  by_dtype(x.dtype(), "centring", [&]<typename T>() {
+    const Elementwise<T>& kernels = elementwise<T>(x.device());
+    kernels.scale(mean.data<T>(), T{-1}, shift.data<T>(), mean.numel(), nullptr);
+    kernels.add_row(x.data<T>(), shift.data<T>(), y.data<T>(), x.dim(0), x.dim(1), nullptr);
+    kernels.scale(y.data<T>(), factor.item<T>(), y.data<T>(), y.numel(), nullptr);
+  });
+  return y;
 }
 
 }  // namespace
+
+MilOutput MilModel::forward(const Variable& bag) const {
+  check(bag.rank() == 2 && bag.dim(0) >= 1 && bag.dim(1) == feature_width() && bag.dtype() == dtype(),
+        "{}: wants a bag (instances,{}) of {} with at least one instance, not {} {}", describe(),
+        feature_width(), name_of(dtype()), name_of(bag.dtype()), bag.shape().str());
+  if (!centring_mean_.defined()) return forward_centred(bag);
+  check(!bag.requires_grad(), "{}: no gradient flows through the centring of its features", describe());
+  const Tensor& features = bag.value();
+  return forward_centred(Variable(centred(features.is_contiguous() ? features : contiguous_copy(features),
+                                          centring_mean_, centring_factor_)));
+}
+
+void MilModel::set_centring(const FeatureCentring& centring) {
+  check(centring.mean.rank() == 1 && centring.mean.numel() == feature_width(),
+        "{}: the centring's mean has the shape {}", describe(), centring.mean.shape().str());
+  if (!centring_mean_.defined()) {
+    centring_mean_ = add_buffer(kCentringMean, centring.mean.shape(), 0);
+    centring_factor_ = add_host_buffer(kCentringFactor, 1);
+  }
+  copy_into(centring_mean_, cast(centring.mean, dtype()));
+  const std::vector<float> factor{centring.factor};
+  copy_into(centring_factor_, cast(Tensor::of(factor, {1}), dtype()));
+}
 
 DsmilModel::DsmilModel(const DsmilConfig& config, uint64_t seed, DType dtype, Device device)
     : MilModel(dtype, seed, device), config_(config) {
@@ -33,8 +64,7 @@ DsmilModel::DsmilModel(const DsmilConfig& config, uint64_t seed, DType dtype, De
       add_parameter("b_classifier.fcc.bias", {classes}, Initialisation::linear_uniform, classes * width);
 }
 
-MilOutput DsmilModel::forward(const Variable& bag) const {
-  check_bag(*this, bag);
+MilOutput DsmilModel::forward_centred(const Variable& bag) const {
   const int64_t classes = config_.classes;
   const int64_t width = config_.feature_width;
   MilOutput output;
@@ -70,8 +100,7 @@ GatedAbmilModel::GatedAbmilModel(const GatedAbmilConfig& config, uint64_t seed, 
   classifier_ = Linear(*this, "cls", config.hidden_width, 1);
 }
 
-MilOutput GatedAbmilModel::forward(const Variable& bag) const {
-  check_bag(*this, bag);
+MilOutput GatedAbmilModel::forward_centred(const Variable& bag) const {
   const Variable hidden = hidden_.forward(bag, GemmActivation::relu);  // (N,L)
   const ops::AttentionPooling pooling =
       ops::gated_attention(gate_v_.forward(hidden), gate_u_.forward(hidden), attention_.weight, hidden);
@@ -93,8 +122,7 @@ PoolingModel::PoolingModel(MilKind kind, int64_t feature_width, uint64_t seed, D
   classifier_ = Linear(*this, "fc", feature_width, 1);
 }
 
-MilOutput PoolingModel::forward(const Variable& bag) const {
-  check_bag(*this, bag);
+MilOutput PoolingModel::forward_centred(const Variable& bag) const {
   MilOutput output;
   output.instance_logits = classifier_.forward(bag);                                          // (N,1)
   const Variable pooled = kind_ == MilKind::max ? ops::max_instances(output.instance_logits)  // (1)
@@ -126,11 +154,20 @@ std::unique_ptr<MilModel> make_mil_model(MilKind kind, int64_t feature_width, ui
   fail("make_mil_model: {} is no kind of model", static_cast<int>(kind));
 }
 
-Tensor instance_scores(const MilModel& model, const Tensor& bag) {
+double slide_score(const MilOutput& output) {
+  return 1 / (1 + std::exp(-output.bag_logit.item()));
+}
+
+Tensor instance_scores(const MilOutput& output) {
   NoGradGuard no_tape;
-  const Variable logits = model.forward(Variable(bag)).instance_logits;  // (N,C)
+  const Variable logits(output.instance_logits.value());  // (N,C)
   const Variable scores = ops::activation(ActivationKind::sigmoid, logits);
   return copied_to(scores.value().select(1, 0), Device::cpu);  // (N)
+}
+
+Tensor instance_scores(const MilModel& model, const Tensor& bag) {
+  NoGradGuard no_tape;
+  return instance_scores(model.forward(Variable(bag)));
 }
 
 }  // namespace mt

@@ -20,12 +20,30 @@ struct MilOutput {
   Tensor bag_vector;  // (C,V): what the bag logit is computed from; undefined for mean and max
 };
 
+/// Shift and scale of features: x → (x − mean) · factor, mean per dimension, one factor for all.
+struct FeatureCentring {
+  Tensor mean;  // (D) of f32
+  float factor = 1;
+};
+
 class MilModel : public Module {
  public:
   using Module::Module;
-  /// bag (N,D), N >= 1
-  virtual MilOutput forward(const Variable& bag) const = 0;
+  /// bag (N,D), N >= 1, as the encoder or a file gives it: it is centred here where the model has a centring
+  /// (then no gradient flows back into the bag).
+  MilOutput forward(const Variable& bag) const;
   virtual int64_t feature_width() const = 0;
+  /// The model belongs to features centred so: buffers of its state dict, the mean (D) and the factor (1).
+  static constexpr const char* kCentringMean = "centring.mean";
+  static constexpr const char* kCentringFactor = "centring.factor";
+  void set_centring(const FeatureCentring& centring);
+
+ protected:
+  virtual MilOutput forward_centred(const Variable& bag) const = 0;
+
+ private:
+  Tensor centring_mean_;    // undefined: none
+  Tensor centring_factor_;  // on the cpu
 };
 
 struct DsmilConfig {
@@ -43,12 +61,13 @@ class DsmilModel : public MilModel {
  public:
   explicit DsmilModel(const DsmilConfig& config, uint64_t seed = 0, DType dtype = DType::f32,
                       Device device = Device::cpu);
-  MilOutput forward(const Variable& bag) const override;
   int64_t feature_width() const override { return config_.feature_width; }
   std::string describe() const override;
   const DsmilConfig& config() const { return config_; }
 
  private:
+  MilOutput forward_centred(const Variable& bag) const override;
+
   DsmilConfig config_;
   Linear instance_classifier_;  // i_classifier.fc.0
   Linear shared_;               // b_classifier.lin.0, nonlinear only
@@ -71,11 +90,12 @@ class GatedAbmilModel : public MilModel {
  public:
   explicit GatedAbmilModel(const GatedAbmilConfig& config, uint64_t seed = 0, DType dtype = DType::f32,
                            Device device = Device::cpu);
-  MilOutput forward(const Variable& bag) const override;
   int64_t feature_width() const override { return config_.feature_width; }
   std::string describe() const override;
 
  private:
+  MilOutput forward_centred(const Variable& bag) const override;
+
   GatedAbmilConfig config_;
   Linear hidden_;      // fc.0
   Linear gate_v_;      // V
@@ -89,11 +109,12 @@ class PoolingModel : public MilModel {
  public:
   PoolingModel(MilKind mean_or_max, int64_t feature_width, uint64_t seed = 0, DType dtype = DType::f32,
                Device device = Device::cpu);
-  MilOutput forward(const Variable& bag) const override;
   int64_t feature_width() const override { return feature_width_; }
   std::string describe() const override;
 
  private:
+  MilOutput forward_centred(const Variable& bag) const override;
+
   MilKind kind_;
   int64_t feature_width_;
   Linear classifier_;  // fc
@@ -103,7 +124,10 @@ class PoolingModel : public MilModel {
 std::unique_ptr<MilModel> make_mil_model(MilKind kind, int64_t feature_width, uint64_t seed,
                                          Device device = Device::cpu);
 
+/// sigmoid(bag logit) of a model with one class, in double.
+double slide_score(const MilOutput& output);
 /// sigmoid(instance logits) of class 0, (N) on the cpu; computed without tape.
+Tensor instance_scores(const MilOutput& output);
 Tensor instance_scores(const MilModel& model, const Tensor& bag);
 
 }  // namespace mt

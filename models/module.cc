@@ -75,6 +75,13 @@ Tensor Module::add_buffer(const std::string& name, const Shape& shape, double va
   return buffer;
 }
 
+Tensor Module::add_host_buffer(const std::string& name, double value) {
+  check(find(name) == nullptr, "module: {} is there already", name);
+  Tensor buffer = filled({1}, value, dtype_);
+  entries_.push_back({name, Variable(), buffer, WeightLayout::same});
+  return buffer;
+}
+
 Tensor Module::add_counter(const std::string& name) {
   Tensor counter = Tensor::of(std::vector<int64_t>{0}, Shape{});
   entries_.push_back({name, Variable(), counter, WeightLayout::same});

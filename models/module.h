@@ -55,7 +55,7 @@ class Module {
   void set_requires_grad(bool wanted, std::string_view prefix = "");
   /// f32, or f64 for checks against the reference.
   DType dtype() const { return dtype_; }
-  /// Where its parameters and buffers are, and its inputs must be. Counters stay on the cpu.
+  /// Where its parameters and buffers are, and its inputs must be. Counters and host buffers stay on the cpu.
   Device device() const { return device_; }
   /// One line about the architecture, for logs and errors.
   virtual std::string describe() const = 0;
@@ -67,6 +67,8 @@ class Module {
   Variable add_parameter(const std::string& name, const Shape& shape, Initialisation how, int64_t fan,
                          WeightLayout layout = WeightLayout::same);
   Tensor add_buffer(const std::string& name, const Shape& shape, double value);
+  /// A buffer of one value that the host reads before it computes: it stays on the cpu.
+  Tensor add_host_buffer(const std::string& name, double value);
   /// An i64 scalar 0 (num_batches_tracked), on the cpu.
   Tensor add_counter(const std::string& name);
 

@@ -2,6 +2,7 @@
 """Lint of the kernel dialect, of the order of the floors and of an operation's set of files. Python's standard library only.
 
 Usage: lint_dialect.py              checks the repository; prints file:line: what is wrong, and ends with 1 if anything is
+       lint_dialect.py --rooms      prints rooms, floors and arrows of the folders that have rooms
        lint_dialect.py --self-test  checks the lint itself on small faulty files and their repaired twins
 """
 import re
@@ -21,7 +22,7 @@ MAY_USE = {  # folder -> folders whose headers it may include
 }
 ROOMS = {  # folder -> its rooms, lowest floor first: a room may include those of the floors below it, and itself.
     # Files of the folder itself stand above all rooms (the programs of train/).
-    "train": [("settings", "figures", "feature_files"), ("cli",), ("data",), ("run",), ("method",), ("report",)],
+    "train": [("settings", "figures", "feature_files"), ("cli",), ("data",), ("run",), ("method", "report")],
 }
 # The device layer wraps what nobody else may say.
 DEVICE_LAYER = ("kernels/device/", "kernels/simt/")
@@ -195,6 +196,18 @@ def rooms(root):
                 yield f"{name}:{number}: includes {folder}/{target}, which does not lie below {folder}/{room}"
 
 
+def rooms_text(root=ROOT):
+    """A line a folder: how many rooms on how many floors, and from how many rooms to how many others includes go."""
+    for folder, floors in ROOMS.items():
+        arrows = {}
+        for _, _, room, _, target, _ in includes_between_rooms(root, folder):
+            arrows[room, target] = arrows.get((room, target), 0) + 1
+        yield (f"{folder}/: {sum(len(rooms) for rooms in floors)} rooms on {len(floors)} floors under the programs, "
+               f"{len(arrows)} arrows ({sum(arrows.values())} includes), {len(list(rooms(root)))} upwards")
+        for (room, target), count in sorted(arrows.items()):
+            yield f"  {room or 'programs'} -> {target}: {count}"
+
+
 def listed(text, name):
     """(line, word) of a list in meson.build."""
     match = re.search(rf"^{name} = \[(.*?)\]", text, re.S | re.M)
@@ -310,6 +323,9 @@ def self_test():
 def main():
     if "--self-test" in sys.argv:
         return self_test()
+    if "--rooms" in sys.argv:
+        print("\n".join(rooms_text()))
+        return 0
     found = problems()
     print("\n".join(found) if found else "lint_dialect: dialect, floors and file sets are as they should be")
     return 1 if found else 0

@@ -7,7 +7,12 @@
 
 namespace mt {
 
-/// Threads that parallel_for uses: set_thread_count(), else OMP_NUM_THREADS, else the machine's cores.
+/// More threads than this are never made: each has a stack, and libgomp ends the process where there is no
+/// room.
+inline constexpr int kMostThreads = 1024;
+
+/// Threads that parallel_for uses, kMostThreads at most: set_thread_count(), else OMP_NUM_THREADS, else the
+/// machine's cores.
 int thread_count();
 void set_thread_count(int threads);
 

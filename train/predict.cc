@@ -16,6 +16,7 @@
 #include "train/cli/wait_policy.h"
 #include "train/feature_files/feature_files.h"
 #include "train/method/predictor.h"
+#include "train/settings/choices.h"
 #include "wsi/png.h"
 
 namespace mt::train {
@@ -99,10 +100,12 @@ int main(int argc, char** argv) {
   app.add_option("--region-score", options.region_score, "least instance score of a patch in a region")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1.0));
-  app.add_option("--threads", options.threads, "threads (0: all cores)")->capture_default_str();
+  app.add_option("--threads", options.threads, "threads (0: all cores)")
+      ->capture_default_str()
+      ->check(CLI::Range(0, mt::kMostThreads));
   app.add_option("--device", options.device, "where to compute: cpu, cuda or simt, whatever the run used")
       ->capture_default_str()
-      ->check(CLI::IsMember({"cpu", "cuda", "simt"}));
+      ->check(CLI::IsMember(mt::train::choice_names<mt::Device>()));
   app.add_option("--gpu", options.gpu,
                  "which GPU cuda is: its number for nvidia-smi, or its place in CUDA_VISIBLE_DEVICES, from 0 "
                  "(-1: the first)")
@@ -111,7 +114,7 @@ int main(int argc, char** argv) {
   app.add_option("--kernels", options.kernels,
                  "convolutions and matrix products on cuda: own, vendor (cuDNN, cuBLASLt) or auto")
       ->capture_default_str()
-      ->check(CLI::IsMember({"own", "vendor", "auto"}));
+      ->check(CLI::IsMember(mt::train::choice_names<mt::KernelChoice>()));
   app.add_option("SLIDE", options.slides, "slides")->required();
   try {
     app.parse(argc, argv);

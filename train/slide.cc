@@ -61,7 +61,7 @@ void add_phantom_command(CLI::App& program) {
       ->capture_default_str();
   command->add_option("--threads", options->threads, "Threads; 0 = one per core")
       ->capture_default_str()
-      ->check(CLI::Range(0, 1024));
+      ->check(CLI::Range(0, mt::kMostThreads));
   command->footer("Example: slide phantom phantom-set --slides 10 4 6 --difficulty hard");
   command->callback([options] { run_phantom(*options); });
 }

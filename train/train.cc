@@ -16,6 +16,7 @@
 #include "train/cli/program.h"
 #include "train/cli/progress.h"
 #include "train/cli/wait_policy.h"
+#include "train/data/datasets/registry.h"
 #include "train/data/preflight.h"
 #include "train/method/rounds.h"
 #include "train/method/stages/stages.h"
@@ -93,7 +94,7 @@ std::vector<std::string> notes_of(const RunFolder& folder, const Dataset& datase
 void run(const Config& config) {
   if (config.threads > 0) set_thread_count(static_cast<int>(config.threads));
   use_device(config);
-  const bool is_phantom = config.data == "phantom";
+  const bool is_phantom = dataset_kind(config).lies_in_run;
   const wsi::PhantomSetOptions phantom = is_phantom ? phantom_options(config) : wsi::PhantomSetOptions{};
   parse_patch_scale(config.mpp);
   const Shard shard = parse_shard(config.shard);
@@ -121,20 +122,22 @@ void run(const Config& config) {
   Manifest inputs = take_manifest(config, dataset);
   const int64_t left_out_before = compare_inputs(folder, dataset, inputs);
   RunResult result;
-  std::vector<SlideTiles> tiles;
+  std::vector<TiledSlide> slides;
   preflight(dataset, config, [&](const SlideRecord& slide) {
     return std::filesystem::exists(folder.files().tiles(slide.id));
   });
   const bool is_shard = shard.count > 1;  // shards fill a folder, the run itself keeps the books
   if (!is_shard) keep_inputs(folder, dataset, inputs);
   if (config.features.empty()) {
-    tiles = tile_slides(dataset, config, inputs, folder, shard);
+    slides = tile_slides(dataset, config, inputs, folder, shard);
     check_classes(dataset);
-    note_small_outlines(dataset, tiles, config);
+    note_small_outlines(dataset, slides, config);
     if (!is_shard && dataset.slides.size() != inputs.slides.size()) keep_inputs(folder, dataset, inputs);
+  } else {
+    slides = without_tiles(dataset);
   }
-  PatchSource patches(dataset, tiles, config);
-  RunContext context{config, folder, dataset, tiles, patches};
+  PatchSource patches(slides, config);
+  RunContext context{config, folder, dataset, slides, patches};
   result = run_method(context);
   if (is_shard) {
     std::printf("shard %s is done\n", config.shard.c_str());

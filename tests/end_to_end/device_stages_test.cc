@@ -61,11 +61,11 @@ class GuardedMemory {
 /// A run on one device over slides that both devices share.
 struct Run {
   Run(const train::Config& shared, Device device, const std::string& path, const train::Dataset& dataset,
-      const std::vector<train::SlideTiles>& tiles)
+      const std::vector<train::TiledSlide>& slides)
       : config(on(shared, device, path)),
         folder(path, config),
-        patches(dataset, tiles, config),
-        context{config, folder, dataset, tiles, patches} {}
+        patches(slides, config),
+        context{config, folder, dataset, slides, patches} {}
 
   static train::Config on(train::Config config, Device device, const std::string& path) {
     config.device = device;
@@ -194,13 +194,13 @@ void compare_stage_by_stage(const train::Config& config, int slides, Device devi
   const GuardedMemory guard;
   const TemporaryFolder work;
   train::Dataset dataset = dataset_for(config, slides);
-  std::vector<train::SlideTiles> tiles;
+  std::vector<train::TiledSlide> tiled;
   {
     train::RunFolder folder(work / "tiles", config);
-    tiles = train::tile_slides(dataset, config, train::take_manifest(config, dataset), folder, {});
+    tiled = train::tile_slides(dataset, config, train::take_manifest(config, dataset), folder, {});
   }
-  Run cpu(config, Device::cpu, work / "cpu", dataset, tiles);
-  Run other(config, device, work / "other", dataset, tiles);
+  Run cpu(config, Device::cpu, work / "cpu", dataset, tiled);
+  Run other(config, device, work / "other", dataset, tiled);
 
   const auto timed = [](const char* stage, const Run& run, const auto& work_to_do) {
     const train::Stopwatch watch;
@@ -226,7 +226,7 @@ void compare_stage_by_stage(const train::Config& config, int slides, Device devi
     perturbed.weights = work / fmt::format("moved_{}.safetensors", seed);
     write_perturbed(work / "random.safetensors", perturbed.weights, seed);
     moved.push_back(
-        std::make_unique<Run>(perturbed, Device::cpu, work / fmt::format("cpu_{}", seed), dataset, tiles));
+        std::make_unique<Run>(perturbed, Device::cpu, work / fmt::format("cpu_{}", seed), dataset, tiled));
     train::pretrain(moved.back()->context);
     apart = std::max(apart, weight_difference(moved.back()->encoder(), initial, random_weights));
   }
@@ -234,7 +234,7 @@ void compare_stage_by_stage(const train::Config& config, int slides, Device devi
          std::max(kEncoderWeightTolerance, kTimesThePerturbed * apart));
 
   // Features, of the cpu's encoder.
-  Run embedding(config, device, work / "embedding", dataset, tiles);
+  Run embedding(config, device, work / "embedding", dataset, tiled);
   lend(cpu, embedding, "encoders");
   for (Run* run : {&cpu, &embedding})
     timed("embedding", *run, [&] { train::embed(run->context, run->round(0)); });
@@ -250,7 +250,7 @@ void compare_stage_by_stage(const train::Config& config, int slides, Device devi
   report("features", largest(difference(features[1], features[0])) / largest(features[0]), kFeatureTolerance);
 
   // The bag model, on the cpu's features.
-  Run bags(config, device, work / "bags", dataset, tiles);
+  Run bags(config, device, work / "bags", dataset, tiled);
   lend(cpu, bags, "features");
   for (Run* run : {&cpu, &bags})
     timed("MIL", *run, [&] { train::train_mil(run->context, {run->round(0), true, "MIL"}); });
@@ -261,8 +261,8 @@ void compare_stage_by_stage(const train::Config& config, int slides, Device devi
          weight_difference(bags.round(0).mil().string(), cpu.round(0).mil().string(),
                            values_of(state_dict(*untrained))),
          kMilWeightTolerance);
-  auto cpu_scores = train::read_instance_scores(cpu.round(0).label_scores(), dataset);
-  auto other_scores = train::read_instance_scores(bags.round(0).label_scores(), dataset);
+  auto cpu_scores = train::read_instance_scores(cpu.round(0).label_scores(), tiled);
+  auto other_scores = train::read_instance_scores(bags.round(0).label_scores(), tiled);
   report("instance scores", largest(difference(joined(other_scores), joined(cpu_scores))), kScoreTolerance);
   report("slide scores",
          largest(difference(values_of(bags.round(0).scores().string()),
@@ -274,19 +274,19 @@ void compare_stage_by_stage(const train::Config& config, int slides, Device devi
     for (std::size_t s = 0; s < scores->size(); ++s)
       if (dataset.slides[s].split != train::Split::train) (*scores)[s].clear();
   }
-  const MinedSet cpu_mined = train::mine(dataset, cpu_scores, cpu.config, train::Method::hnm, 0.5);
-  const MinedSet same = train::mine(dataset, cpu_scores, other.config, train::Method::hnm, 0.5);
+  const MinedSet cpu_mined = train::mine(tiled, cpu_scores, cpu.config, train::Method::hnm, 0.5);
+  const MinedSet same = train::mine(tiled, cpu_scores, other.config, train::Method::hnm, 0.5);
   EXPECT_EQ(same.positive_threshold, cpu_mined.positive_threshold);
   EXPECT_EQ(same.negative_threshold, cpu_mined.negative_threshold);
   EXPECT_EQ(same.paced_positives.size(), cpu_mined.paced_positives.size());
   EXPECT_EQ(same.hard_negatives.size(), cpu_mined.hard_negatives.size());
-  expect_same_mining(cpu_mined, train::mine(dataset, other_scores, other.config, train::Method::hnm, 0.5));
+  expect_same_mining(cpu_mined, train::mine(tiled, other_scores, other.config, train::Method::hnm, 0.5));
 
   // Fine-tuning, from the cpu's encoder and scores.
   const auto finetune = [](Run& run) {
     train::finetune(run.context, {train::Method::hnm, run.round(1), run.round(0), run.round(0)});
   };
-  Run tuning(config, device, work / "tuning", dataset, tiles);
+  Run tuning(config, device, work / "tuning", dataset, tiled);
   lend(cpu, tuning, "encoders");
   lend(cpu, tuning, "rounds");
   for (Run* run : {&cpu, &tuning}) timed("fine-tuning", *run, [&] { finetune(*run); });
@@ -297,7 +297,7 @@ void compare_stage_by_stage(const train::Config& config, int slides, Device devi
   apart = 0;
   uint64_t seed = 2;
   for (std::size_t i = 0; i < moved.size(); ++i) {
-    Run run(config, Device::cpu, work / fmt::format("tuning_{}", ++seed), dataset, tiles);
+    Run run(config, Device::cpu, work / fmt::format("tuning_{}", ++seed), dataset, tiled);
     write_perturbed(initial, run.folder.to_write(run.encoder()), seed);
     std::filesystem::create_directories(run.round(0).label_scores().parent_path());
     std::filesystem::copy_file(cpu.round(0).label_scores(), run.round(0).label_scores());

@@ -143,14 +143,14 @@ TEST(Devices, EmbeddingInHalvesGivesTheSameBits) {
   const TemporaryFolder work;
   train::Dataset dataset = dataset_for(config, 1);
   train::RunFolder folder(work / "run", config);
-  const std::vector<train::SlideTiles> tiles =
+  const std::vector<train::TiledSlide> slides =
       train::tile_slides(dataset, config, train::take_manifest(config, dataset), folder, {});
-  train::PatchSource patches(dataset, tiles, config);
+  train::PatchSource patches(slides, config);
   const train::Encoder encoder = train::make_encoder(config);
   int32_t most = 0;
-  for (std::size_t s = 0; s < tiles.size(); ++s)
-    if (tiles[s].count() > tiles[static_cast<std::size_t>(most)].count()) most = static_cast<int32_t>(s);
-  ASSERT_GT(tiles[static_cast<std::size_t>(most)].count(), 16);
+  for (std::size_t s = 0; s < slides.size(); ++s)
+    if (slides[s].tiles.count() > patches.at(most).tiles.count()) most = static_cast<int32_t>(s);
+  ASSERT_GT(patches.at(most).tiles.count(), 16);
 
   Allocator& memory = allocator(Device::cpu);
   const std::size_t before = memory.live_bytes();

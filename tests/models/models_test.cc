@@ -9,6 +9,7 @@
 #include "models/grad_cache.h"
 #include "models/losses.h"
 #include "models/mil.h"
+#include "models/weights.h"
 #include "tensor/parallel.h"
 #include "tests/harness/error_of.h"
 #include "tests/harness/golden_generator.h"
@@ -251,6 +252,36 @@ TEST(MilTest, InstanceScoresAreProbabilitiesInTheOrderOfTheBag) {
       EXPECT_NEAR(scores.data<float>()[i], 1 / (1 + std::exp(-static_cast<double>(logits.data<float>()[i]))),
                   4 * 0x1p-24);
     }
+  }
+}
+
+TEST(MilTest, CentringIsABufferAndGivesWhatCentredFeaturesGive) {
+  for (const MilKind kind : {MilKind::dsmil, MilKind::abmil, MilKind::mean, MilKind::max}) {
+    const Tensor bag = testing::golden_values(2, 0, {9, 16});
+    const Tensor mean = testing::golden_values(5, 0, {16});
+    const float factor = 1.7F;
+    const Tensor by_hand = Tensor::empty({9, 16});
+    for (int64_t i = 0; i < 9 * 16; ++i)
+      by_hand.data<float>()[i] = (bag.data<float>()[i] - mean.data<float>()[i % 16]) * factor;
+    const auto plain = make_mil_model(kind, 16, 1);
+    const auto centred = make_mil_model(kind, 16, 1);
+    centred->set_centring({mean, factor});
+    const MilOutput wanted = plain->forward(Variable(by_hand));
+    const MilOutput got = centred->forward(Variable(bag));
+    EXPECT_EQ(got.bag_logit.item(), wanted.bag_logit.item());
+    for (int64_t i = 0; i < 9; ++i) {
+      EXPECT_EQ(got.instance_logits.value().data<float>()[i],
+                wanted.instance_logits.value().data<float>()[i]);
+    }
+    // With the state dict it comes back; a model without one has no place for it.
+    const StateDict saved = state_dict(*centred);
+    EXPECT_EQ(saved.size(), state_dict(*plain).size() + 2);
+    EXPECT_THROW(load_state_dict(*plain, saved), Error);
+    const auto loaded = make_mil_model(kind, 16, 2);
+    loaded->set_centring({Tensor::of(std::vector<float>(16), {16}), 1});
+    load_state_dict(*loaded, saved);
+    EXPECT_EQ(loaded->forward(Variable(bag)).bag_logit.item(), wanted.bag_logit.item());
+    EXPECT_THROW(loaded->set_centring({Tensor::of(std::vector<float>(15), {15}), 1}), Error);
   }
 }
 

@@ -5,37 +5,24 @@
 
 #include "autograd/arithmetic.h"
 #include "tensor/check.h"
-#include "tensor/parallel.h"
 #include "train/feature_files/feature_files.h"
 
 namespace mt::train {
 
 namespace fs = std::filesystem;
 
-Bags::Bags(const Dataset& dataset, fs::path folder, bool own, Device device, const std::string& key,
-           std::size_t cache_bytes)
-    : dataset_(dataset), folder_(std::move(folder)), key_(key), device_(device), cache_limit_(cache_bytes) {
+Bags::Bags(std::span<const TiledSlide> slides, fs::path folder, bool own, Device device,
+           const std::string& key, std::size_t cache_bytes)
+    : slides_(slides), folder_(std::move(folder)), key_(key), device_(device), cache_limit_(cache_bytes) {
   if (!own) foreign_.emplace(folder_);
 }
 
 Tensor Bags::load(std::size_t slide) const {
-  const std::string& id = dataset_.slides[slide].id;
+  const std::string& id = slides_[slide].record.id;
   const fs::path path = foreign_ ? foreign_->file_of(id) : folder_ / (id + ".h5");
   Tensor features =
       (foreign_ ? read_features(path.string(), key_) : read_own_features(path.string())).features;  // (N,D)
   check(features.dim(0) > 0, "{}: holds no instance", path.string());
-  if (!centring_.mean.defined()) return features;
-  const int64_t width = features.dim(1);
-  check(width == centring_.mean.dim(0), "{}: features of width {}, expected {}", path.string(), width,
-        centring_.mean.dim(0));
-  float* values = features.data<float>();
-  const float* mean = centring_.mean.data<float>();
-  parallel_for(features.dim(0), 256, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      for (int64_t d = 0; d < width; ++d)
-        values[i * width + d] = (values[i * width + d] - mean[d]) * centring_.factor;
-    }
-  });
   return features;
 }
 
@@ -62,8 +49,8 @@ FeatureCentring Bags::centring_of_training_slides() {
   std::vector<double> sum;
   double squares = 0;
   int64_t count = 0;
-  for (std::size_t s = 0; s < dataset_.slides.size(); ++s) {
-    if (dataset_.slides[s].split != Split::train) continue;
+  for (std::size_t s = 0; s < slides_.size(); ++s) {
+    if (slides_[s].record.split != Split::train) continue;
     const Tensor features = moved_to(bag(s), Device::cpu);  // (N,D)
     const int64_t width = features.dim(1);
     sum.resize(static_cast<std::size_t>(width));
@@ -90,13 +77,6 @@ FeatureCentring Bags::centring_of_training_slides() {
   centring.mean = Tensor::of(mean, {static_cast<int64_t>(mean.size())});
   centring.factor = static_cast<float>(1.0 / std::sqrt(std::max(variance, 1e-12)));
   return centring;
-}
-
-void Bags::set_centring(FeatureCentring centring) {
-  centring_ = std::move(centring);
-  cache_.clear();
-  order_.clear();
-  cached_bytes_ = 0;
 }
 
 }  // namespace mt::train

@@ -19,15 +19,13 @@ uint64_t packed(PatchId id) {
 
 }  // namespace
 
-PatchSource::PatchSource(const Dataset& dataset, const std::vector<SlideTiles>& tiles, const Config& config,
-                         std::size_t cache_bytes)
-    : dataset_(dataset), tiles_(tiles), config_(config), patch_(config.patch), cache_limit_(cache_bytes) {}
+PatchSource::PatchSource(std::span<const TiledSlide> slides, const Config& config, std::size_t cache_bytes)
+    : slides_(slides), config_(config), patch_(config.patch), cache_limit_(cache_bytes) {}
 
 uint64_t PatchSource::key(PatchId id) const {
-  const SlideTiles& tiles = tiles_[static_cast<std::size_t>(id.slide)];
+  const auto& [record, tiles] = at(id.slide);
   const auto tile = static_cast<std::size_t>(id.tile);
-  return patch_key(dataset_.slides[static_cast<std::size_t>(id.slide)].id, tiles.x_level0[tile],
-                   tiles.y_level0[tile]);
+  return patch_key(record.id, tiles.x_level0[tile], tiles.y_level0[tile]);
 }
 
 std::shared_ptr<wsi::Slide> PatchSource::slide(int32_t number) {
@@ -38,7 +36,7 @@ std::shared_ptr<wsi::Slide> PatchSource::slide(int32_t number) {
     open_slides_.splice(open_slides_.begin(), open_slides_, found);
     return open_slides_.front().second;
   }
-  open_slides_.emplace_front(number, open_slide(dataset_.slides[static_cast<std::size_t>(number)], config_));
+  open_slides_.emplace_front(number, open_slide(at(number).record, config_));
   if (open_slides_.size() > kOpenSlides) open_slides_.pop_back();
   return open_slides_.front().second;
 }
@@ -54,7 +52,7 @@ void PatchSource::read(PatchId id, uint8_t* target) {
       return;
     }
   }
-  const SlideTiles& tiles = tiles_[static_cast<std::size_t>(id.slide)];
+  const SlideTiles& tiles = at(id.slide).tiles;
   const auto tile = static_cast<std::size_t>(id.tile);
   const int64_t x = tiles.x_level0[tile];
   const int64_t y = tiles.y_level0[tile];

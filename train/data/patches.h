@@ -9,6 +9,7 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -18,7 +19,7 @@
 
 namespace mt::train {
 
-/// Patch `tile` of slide number `slide` in the dataset.
+/// Patch `tile` of slide number `slide`.
 struct PatchId {
   int32_t slide = 0;
   int32_t tile = 0;
@@ -29,11 +30,11 @@ struct PatchId {
 /// patches. Thread-safe.
 class PatchSource {
  public:
-  PatchSource(const Dataset& dataset, const std::vector<SlideTiles>& tiles, const Config& config,
+  /// `slides` and `config` must outlive it.
+  PatchSource(std::span<const TiledSlide> slides, const Config& config,
               std::size_t cache_bytes = std::size_t{256} << 20);
 
-  const Dataset& dataset() const { return dataset_; }
-  const SlideTiles& tiles(int32_t slide) const { return tiles_[static_cast<std::size_t>(slide)]; }
+  const TiledSlide& at(int32_t slide) const { return slides_[static_cast<std::size_t>(slide)]; }
   const Config& config() const { return config_; }
   int64_t patch_pixels() const { return patch_; }
   /// Decodes into `target` (patch,patch,3). Throws Error naming slide and place.
@@ -44,8 +45,7 @@ class PatchSource {
  private:
   std::shared_ptr<wsi::Slide> slide(int32_t number);
 
-  const Dataset& dataset_;
-  const std::vector<SlideTiles>& tiles_;
+  std::span<const TiledSlide> slides_;
   const Config& config_;
   int64_t patch_;
 

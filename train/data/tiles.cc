@@ -14,6 +14,12 @@
 
 namespace mt::train {
 
+std::vector<TiledSlide> without_tiles(const Dataset& dataset) {
+  std::vector<TiledSlide> slides;
+  for (const SlideRecord& record : dataset.slides) slides.push_back({record, {}});
+  return slides;
+}
+
 PatchScale parse_patch_scale(const std::string& text) {
   PatchScale scale;
   char* end = nullptr;
@@ -175,11 +181,10 @@ SlideTiles make_tiles(const SlideRecord& record, const wsi::Slide& slide, const 
   return tiles;
 }
 
-void note_small_outlines(Dataset& dataset, const std::vector<SlideTiles>& tiles, const Config& config) {
-  for (std::size_t s = 0; s < tiles.size(); ++s) {
-    const SlideRecord& record = dataset.slides[s];
-    if (record.label != 1 || record.annotation.empty() || tiles[s].tumour.empty()) continue;
-    const float most = *std::max_element(tiles[s].tumour.begin(), tiles[s].tumour.end());
+void note_small_outlines(Dataset& dataset, const std::vector<TiledSlide>& slides, const Config& config) {
+  for (const auto& [record, tiles] : slides) {
+    if (record.label != 1 || record.annotation.empty() || tiles.tumour.empty()) continue;
+    const float most = *std::max_element(tiles.tumour.begin(), tiles.tumour.end());
     if (most >= static_cast<float>(config.tumour_overlap)) continue;
     dataset.notes.push_back(fmt::format(
         "{}: no patch of slide {} is tumour by {:.0f} % (--tumour-overlap), {:.0f} % at most",

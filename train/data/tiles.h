@@ -32,6 +32,15 @@ struct SlideTiles {
   int64_t count() const { return static_cast<int64_t>(x_level0.size()); }
 };
 
+/// A slide of the dataset with its patches; no patches where the run has features only.
+struct TiledSlide {
+  SlideRecord record;
+  SlideTiles tiles;
+};
+
+/// The slides of a run that has features only.
+std::vector<TiledSlide> without_tiles(const Dataset& dataset);
+
 /// How patches are read: "0.5" → {mpp 0.5, level −1}; "native:1" → {level 1}. Throws UsageError.
 struct PatchScale {
   double mpp = 0;
@@ -63,7 +72,7 @@ SlideTiles make_tiles(const SlideRecord& record, const wsi::Slide& slide, const 
 
 /// Notes slides with outlines of which no patch is tumour by config.tumour_overlap: their patches count as
 /// not being tumour, all of them.
-void note_small_outlines(Dataset& dataset, const std::vector<SlideTiles>& tiles, const Config& config);
+void note_small_outlines(Dataset& dataset, const std::vector<TiledSlide>& slides, const Config& config);
 
 /// The slide's outlines with the run's names of tumour (--tumour-groups). Throws Error.
 wsi::Annotations read_outlines(const SlideRecord& record, const Config& config);

@@ -8,6 +8,7 @@
 #include "tensor/check.h"
 #include "tensor/io/safetensors.h"
 #include "tensor/rng.h"
+#include "train/data/datasets/registry.h"
 #include "train/data/datasets/tissue_types.h"
 #include "train/figures/intervals.h"
 #include "train/figures/metrics.h"
@@ -55,13 +56,11 @@ void slide_metrics(const ScoredSlides& test, uint64_t seed, VariantResult& varia
 void instance_metrics(const RunContext& context, const InstanceScores& scores, VariantResult& variant) {
   std::vector<std::string> clusters;
   for (std::size_t s = 0; s < scores.size(); ++s) {
-    const SlideRecord& slide = context.dataset.slides[s];
-    if (slide.split != Split::test || scores[s].empty() || context.tiles.size() <= s ||
-        context.tiles[s].tumour.empty())
-      continue;
+    const SlideRecord& slide = context.slides[s].record;
+    if (slide.split != Split::test || scores[s].empty() || context.slides[s].tiles.tumour.empty()) continue;
     for (std::size_t t = 0; t < scores[s].size(); ++t) {
       variant.instance_labels.push_back(
-          context.tiles[s].tumour[t] >= static_cast<float>(context.config.tumour_overlap) ? 1 : 0);
+          context.slides[s].tiles.tumour[t] >= static_cast<float>(context.config.tumour_overlap) ? 1 : 0);
       variant.instance_scores.push_back(scores[s][t]);
       clusters.push_back(slide.case_id);
     }
@@ -85,7 +84,7 @@ void instance_metrics(const RunContext& context, const InstanceScores& scores, V
 }
 
 bool is_tumour(const RunContext& context, PatchId id) {
-  return context.tiles[static_cast<std::size_t>(id.slide)].tumour[static_cast<std::size_t>(id.tile)] >=
+  return context.slides[static_cast<std::size_t>(id.slide)].tiles.tumour[static_cast<std::size_t>(id.tile)] >=
          static_cast<float>(context.config.tumour_overlap);
 }
 
@@ -113,16 +112,16 @@ std::vector<Enrichment> enrichment(const RunContext& context, const TissueTypes&
   Counts all{std::vector<int64_t>(types.names().size()), 0};
   Counts mined = all;
   const auto count = [&](PatchId id, Counts& counts) {
-    const SlideTiles& tiles = context.tiles[static_cast<std::size_t>(id.slide)];
+    const SlideTiles& tiles = context.slides[static_cast<std::size_t>(id.slide)].tiles;
     const auto tile = static_cast<std::size_t>(id.tile);
-    const auto tissue = types.at(context.dataset.slides[static_cast<std::size_t>(id.slide)].id,
+    const auto tissue = types.at(context.slides[static_cast<std::size_t>(id.slide)].record.id,
                                  tiles.x_level0[tile], tiles.y_level0[tile], tiles.patch_level0);
     if (!tissue) return;
     ++counts.tissues[*tissue];
     ++counts.total;
   };
   for (std::size_t s = 0; s < scores.size(); ++s) {
-    if (context.dataset.slides[s].label != 0) continue;
+    if (context.slides[s].record.label != 0) continue;
     for (std::size_t t = 0; t < scores[s].size(); ++t)
       count({static_cast<int32_t>(s), static_cast<int32_t>(t)}, all);
   }
@@ -139,12 +138,12 @@ std::vector<Enrichment> enrichment(const RunContext& context, const TissueTypes&
 /// What the labels of this round would mine: for the gallery and for precision where truth is known.
 void describe_mining(const RunContext& context, const RoundFiles& files, Method method,
                      const std::optional<TissueTypes>& types, RoundResult& round) {
-  InstanceScores scores = read_instance_scores(context.folder.checked(files.label_scores()), context.dataset);
+  InstanceScores scores = read_instance_scores(context.folder.checked(files.label_scores()), context.slides);
   for (std::size_t s = 0; s < scores.size(); ++s) {
-    if (context.dataset.slides[s].split != Split::train) scores[s].clear();
+    if (context.slides[s].record.split != Split::train) scores[s].clear();
   }
   const MinedSet mined =
-      mine(context.dataset, scores, context.config, method == Method::its2clr ? method : Method::hnm, 0);
+      mine(context.slides, scores, context.config, method == Method::its2clr ? method : Method::hnm, 0);
   round.positives = static_cast<int64_t>(mined.positives.size());
   round.hard_negatives = static_cast<int64_t>(mined.hard_negatives.size());
   round.top_hard_negatives = best_of(mined.hard_negatives);
@@ -153,7 +152,7 @@ void describe_mining(const RunContext& context, const RoundFiles& files, Method 
   int64_t known = 0;
   int64_t correct = 0;
   for (const ScoredPatch& patch : mined.positives) {
-    if (context.tiles[static_cast<std::size_t>(patch.id.slide)].tumour.empty()) continue;
+    if (context.slides[static_cast<std::size_t>(patch.id.slide)].tiles.tumour.empty()) continue;
     ++known;
     correct += is_tumour(context, patch.id) ? 1 : 0;
   }
@@ -162,14 +161,16 @@ void describe_mining(const RunContext& context, const RoundFiles& files, Method 
 
 }  // namespace
 
-ScoredSlides scored_slides(const Dataset& dataset, const std::vector<double>& scores, Split split) {
+ScoredSlides scored_slides(std::span<const TiledSlide> slides, const std::vector<double>& scores,
+                           Split split) {
   ScoredSlides result;
   for (std::size_t s = 0; s < scores.size(); ++s) {
-    if (dataset.slides[s].split != split || std::isnan(scores[s])) continue;
+    const SlideRecord& slide = slides[s].record;
+    if (slide.split != split || std::isnan(scores[s])) continue;
     result.slides.push_back(s);
-    result.labels.push_back(dataset.slides[s].label);
+    result.labels.push_back(slide.label);
     result.scores.push_back(scores[s]);
-    result.cases.push_back(dataset.slides[s].case_id);
+    result.cases.push_back(slide.case_id);
   }
   return result;
 }
@@ -206,23 +207,20 @@ void evaluate(const RunContext& context, const std::vector<RoundFiles>& rounds, 
   variant.selected_epoch = mil.best_epoch;
   variant.threshold = mil.threshold;
   const ScoredSlides test = scored_slides(
-      context.dataset, read_slide_scores(context.folder.checked(selected.scores()), context.dataset),
+      context.slides, read_slide_scores(context.folder.checked(selected.scores()), context.slides),
       Split::test);
   for (std::size_t i = 0; i < test.slides.size(); ++i) {
-    variant.test_slides.push_back(
-        {context.dataset.slides[test.slides[i]].id, test.labels[i], test.scores[i]});
+    variant.test_slides.push_back({context.slides[test.slides[i]].record.id, test.labels[i], test.scores[i]});
   }
   slide_metrics(test, context.config.seed, variant);
-  instance_metrics(context, read_instance_scores(context.folder.checked(selected.scores()), context.dataset),
+  instance_metrics(context, read_instance_scores(context.folder.checked(selected.scores()), context.slides),
                    variant);
   variant.test_optimal = {
       {"slide_auc", mil.test_optimal_auc, std::nullopt, "epoch chosen on the test slides"},
       {"accuracy", mil.test_optimal_accuracy, std::nullopt, "epoch and threshold chosen on the test slides"}};
 
-  const std::filesystem::path root = context.config.data == "phantom"
-                                         ? context.folder.files().phantom()
-                                         : std::filesystem::path(context.config.root);
-  const std::optional<TissueTypes> types = TissueTypes::load(root);
+  const std::optional<TissueTypes> types =
+      TissueTypes::load(dataset_root(context.config, context.folder.files().phantom()));
   for (std::size_t r = 0; r < rounds.size(); ++r) {
     RoundResult& round = variant.rounds[r];
     round.round = static_cast<int64_t>(r);
@@ -230,7 +228,7 @@ void evaluate(const RunContext& context, const std::vector<RoundFiles>& rounds, 
       round.finetune = context.folder.record(rounds[r].finetuning());
     if (!context.folder.done(rounds[r].mil_training())) continue;  // a rolled-back round
     round.mil = context.folder.record(rounds[r].mil_training());
-    if (!context.tiles.empty()) describe_mining(context, rounds[r], variant.method, types, round);
+    if (context.has_patches()) describe_mining(context, rounds[r], variant.method, types, round);
   }
 
   NamedTensors weights;

@@ -1,6 +1,8 @@
 #pragma once
 // From scores to figures with intervals.
 
+#include <span>
+
 #include "train/run/context.h"
 #include "train/run/result.h"
 
@@ -29,6 +31,7 @@ struct ScoredSlides {
   std::vector<double> scores;
   std::vector<std::string> cases;
 };
-ScoredSlides scored_slides(const Dataset& dataset, const std::vector<double>& scores, Split split);
+ScoredSlides scored_slides(std::span<const TiledSlide> slides, const std::vector<double>& scores,
+                           Split split);
 
 }  // namespace mt::train

@@ -16,10 +16,10 @@ struct Pool {
   std::vector<float> scores;  // (ids)
 };
 
-Pool pool_of(const Dataset& dataset, const std::vector<std::vector<float>>& scores, int label) {
+Pool pool_of(std::span<const TiledSlide> slides, const std::vector<std::vector<float>>& scores, int label) {
   Pool pool;
   for (std::size_t s = 0; s < scores.size(); ++s) {
-    if (dataset.slides[s].label != label) continue;
+    if (slides[s].record.label != label) continue;
     for (std::size_t t = 0; t < scores[s].size(); ++t) {
       pool.ids.push_back({static_cast<int32_t>(s), static_cast<int32_t>(t)});
       pool.scores.push_back(scores[s][t]);
@@ -71,12 +71,12 @@ void split_pool(const Pool& pool, Threshold kind, double threshold, Device devic
 
 }  // namespace
 
-MinedSet mine(const Dataset& dataset, const std::vector<std::vector<float>>& scores, const Config& config,
-              Method method, double progress) {
+MinedSet mine(std::span<const TiledSlide> slides, const std::vector<std::vector<float>>& scores,
+              const Config& config, Method method, double progress) {
   const Device device = config.device;
   MinedSet mined;
-  const Pool positive = pool_of(dataset, scores, 1);
-  const Pool negative = pool_of(dataset, scores, 0);
+  const Pool positive = pool_of(slides, scores, 1);
+  const Pool negative = pool_of(slides, scores, 0);
   check(!positive.ids.empty() && !negative.ids.empty(),
         "mine: there must be patches of positive and of negative slides");
 

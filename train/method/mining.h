@@ -2,9 +2,9 @@
 // Pseudo-labels from instance scores: method.md's step "Mine" (paper section 2.3).
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
-#include "train/data/datasets/dataset.h"
 #include "train/data/patches.h"
 #include "train/settings/config.h"
 
@@ -35,7 +35,7 @@ struct MinedSet {
 /// linearly between order statistics, over all slides together. `progress` in [0, 1] is the self-paced
 /// position between the first epoch after warm-up and the last. Throws Error when no positive or no negative
 /// patch is left.
-MinedSet mine(const Dataset& dataset, const std::vector<std::vector<float>>& scores, const Config& config,
-              Method method, double progress);
+MinedSet mine(std::span<const TiledSlide> slides, const std::vector<std::vector<float>>& scores,
+              const Config& config, Method method, double progress);
 
 }  // namespace mt::train

@@ -7,11 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "models/mil.h"
-#include "train/data/bags.h"
 #include "train/data/tiles.h"
 #include "train/feature_files/feature_files.h"
 #include "train/method/encoder.h"
+#include "train/method/mil_file.h"
 #include "wsi/annotation.h"
 #include "wsi/image.h"
 
@@ -46,9 +45,7 @@ class Predictor {
   Config config_;
   std::string variant_;
   Encoder encoder_;
-  std::unique_ptr<MilModel> mil_;
-  FeatureCentring centring_;
-  double threshold_ = 0.5;
+  TrainedMil mil_;
   std::array<std::string, 2> classes_;
 };
 

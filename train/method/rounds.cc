@@ -16,8 +16,7 @@ GateInput gate_input(const RunContext& context, const RoundFiles& files) {
   const MilRecord record = context.folder.record(files.mil_training());
   GateInput input{record.validation_auc, record.validation_loss, record.validation_f1, {}};
   input.validation_scores =
-      scored_slides(context.dataset,
-                    read_slide_scores(context.folder.checked(files.scores()), context.dataset),
+      scored_slides(context.slides, read_slide_scores(context.folder.checked(files.scores()), context.slides),
                     Split::validation)
           .scores;
   return input;
@@ -47,8 +46,8 @@ VariantResult run_variant(RunContext& context, Variant variant) {
 
   if (variant.method != Method::mil) {
     const std::vector<int> labels =
-        scored_slides(context.dataset,
-                      read_slide_scores(context.folder.checked(rounds[0].scores()), context.dataset),
+        scored_slides(context.slides,
+                      read_slide_scores(context.folder.checked(rounds[0].scores()), context.slides),
                       Split::validation)
             .labels;
     GateInput best = gate_input(context, rounds[0]);

@@ -23,7 +23,7 @@ wsi::RgbImage read_patch(RunContext& context, PatchId id) {
 
 /// "tumour" or "normal" by the annotation, or nothing where it is not known.
 std::string truth_of(const RunContext& context, PatchId id) {
-  const SlideTiles& tiles = context.tiles[static_cast<std::size_t>(id.slide)];
+  const SlideTiles& tiles = context.slides[static_cast<std::size_t>(id.slide)].tiles;
   if (tiles.tumour.empty()) return "";
   return tiles.tumour[static_cast<std::size_t>(id.tile)] >= static_cast<float>(context.config.tumour_overlap)
              ? "tumour"
@@ -31,8 +31,8 @@ std::string truth_of(const RunContext& context, PatchId id) {
 }
 
 std::string patch_figure(RunContext& context, PatchId id, float score) {
-  const std::string& slide = context.dataset.slides[static_cast<std::size_t>(id.slide)].id;
-  const SlideTiles& tiles = context.tiles[static_cast<std::size_t>(id.slide)];
+  const std::string& slide = context.slides[static_cast<std::size_t>(id.slide)].record.id;
+  const SlideTiles& tiles = context.slides[static_cast<std::size_t>(id.slide)].tiles;
   const auto tile = static_cast<std::size_t>(id.tile);
   const std::string truth = truth_of(context, id);
   const std::string place = fmt::format("{} at ({}, {})", slide, tiles.x_level0[tile], tiles.y_level0[tile]);
@@ -108,7 +108,7 @@ std::string variant_gallery(RunContext& context, const VariantResult& variant, s
 
 std::string gallery_section(RunContext& context, const RunResult& result, ByteBudget& budget) {
   std::string html = "<section id=\"gallery\">\n<h2>Mined patches</h2>\n";
-  if (context.tiles.empty())
+  if (!context.has_patches())
     return html + "<p>" + not_measured("this run has features, and no slides to show patches of") +
            "</p>\n</section>\n";
   html +=

@@ -134,7 +134,7 @@ std::string mining_section(const RunContext& context, const RunResult& result) {
   for (const VariantResult& variant : result.variants) {
     std::string part;
     if (variant.rounds.size() > 1) part += rounds_table(context, variant);
-    if (context.tiles.empty()) {
+    if (!context.has_patches()) {
       part +=
           "<p>Mined patches: " + not_measured("this run has features, and no slides to mine in") + "</p>\n";
     } else {

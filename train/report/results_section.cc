@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "tensor/check.h"
+#include "train/data/datasets/registry.h"
 #include "train/report/sections.h"
 
 namespace mt::train {
@@ -117,10 +118,7 @@ std::string in_words(const VariantResult& variant) {
 
 std::string dataset_text(const Config& config) {
   if (!config.features.empty()) return "features in " + config.features;
-  if (config.data == "phantom")
-    return config.phantom_difficulty == PhantomTumour::hard ? "the hard phantom" : "the phantom";
-  if (config.data == "camelyon16") return "the Camelyon16 layout in " + config.root;
-  return config.data;
+  return dataset_kind(config).describe(config);
 }
 
 /// What the positive class is called, where the dataset calls it something.

@@ -31,10 +31,10 @@ HeatmapScores heatmap_scores(const RunContext& context, const VariantResult& var
   heatmap.variant = &variant;
   heatmap.scores = read_instance_scores(
       context.folder.checked(context.folder.round(variant.variant(), variant.selected_round).scores()),
-      context.dataset);
+      context.slides);
   std::vector<double> all;
   for (std::size_t s = 0; s < heatmap.scores.size(); ++s) {
-    if (context.dataset.slides[s].split != Split::test) continue;
+    if (context.slides[s].record.split != Split::test) continue;
     for (const float score : heatmap.scores[s]) {
       if (std::isfinite(score)) all.push_back(score);
     }
@@ -83,14 +83,15 @@ std::string heatmap_picture(const HeatmapScores& heatmap, const SlideTiles& tile
 
 std::string slide_pictures(RunContext& context, std::size_t slide,
                            const std::vector<HeatmapScores>& heatmaps) {
-  const SlideRecord& record = context.dataset.slides[slide];
+  const SlideRecord& record = context.slides[slide].record;
   try {
     const auto opened = open_slide(record, context.config);
     const wsi::RgbImage thumbnail = opened->thumbnail(kThumbnail);
     const wsi::ThumbnailScale scale(thumbnail, opened->levels()[0]);
     std::string html = truth_picture(record, context.dataset.classes, context.config, thumbnail, scale);
     for (const HeatmapScores& heatmap : heatmaps)
-      html += heatmap_picture(heatmap, context.tiles[slide], slide, thumbnail, scale, heatmaps.size() > 1);
+      html +=
+          heatmap_picture(heatmap, context.slides[slide].tiles, slide, thumbnail, scale, heatmaps.size() > 1);
     return "<div class=\"pictures\">\n" + html + "</div>\n";
   } catch (const Error& error) {
     return "<p class=\"none\">no pictures: " + escape_html(error.what()) + "</p>\n";
@@ -148,13 +149,13 @@ std::string slides_section(RunContext& context, const RunResult& result, const R
                            ByteBudget& budget) {
   const VariantResult& variant = headline_variant(result);
   std::string html = "<section id=\"slides\">\n<h2>Test slides</h2>\n";
-  if (context.tiles.empty())
+  if (!context.has_patches())
     return html + "<p>Pictures: " + not_measured("this run has features, and no slides to show") + "</p>\n" +
            slide_list(result, limits.table_rows) + "</section>\n";
   std::vector<HeatmapScores> heatmaps;
   for (const VariantResult& each : result.variants) heatmaps.push_back(heatmap_scores(context, each));
   std::map<std::string, std::size_t> places;
-  for (std::size_t s = 0; s < context.dataset.slides.size(); ++s) places[context.dataset.slides[s].id] = s;
+  for (std::size_t s = 0; s < context.slides.size(); ++s) places[context.slides[s].record.id] = s;
 
   const std::vector<SlideScore> slides = by_interest(variant);
   std::string cards;

@@ -16,9 +16,12 @@ namespace mt::train {
 struct RunContext {
   const Config& config;
   RunFolder& folder;
-  const Dataset& dataset;
-  const std::vector<SlideTiles>& tiles;
+  const Dataset& dataset;                 // names of classes, notes, what was left out …
+  const std::vector<TiledSlide>& slides;  // … and the slides themselves, with their patches
   PatchSource& patches;
+
+  /// False where the run has features only: there is nothing to look at.
+  bool has_patches() const { return config.features.empty(); }
 };
 
 /// Seconds since it was made, plus what a checkpoint says was spent before.

@@ -30,11 +30,11 @@ void ScoreFile::write(const std::filesystem::path& file) const {
   write_sealed_tensors(file, tensors_);
 }
 
-InstanceScores read_instance_scores(const std::filesystem::path& file, const Dataset& dataset) {
+InstanceScores read_instance_scores(const std::filesystem::path& file, std::span<const TiledSlide> slides) {
   const SafetensorsFile scores(file.string());
-  InstanceScores result(dataset.slides.size());
+  InstanceScores result(slides.size());
   for (std::size_t s = 0; s < result.size(); ++s) {
-    const std::string name = instances_of(dataset.slides[s].id);
+    const std::string name = instances_of(slides[s].record.id);
     if (!scores.has(name)) continue;
     const Tensor tensor = scores[name];
     const auto values = tensor.span<float>();
@@ -43,11 +43,11 @@ InstanceScores read_instance_scores(const std::filesystem::path& file, const Dat
   return result;
 }
 
-std::vector<double> read_slide_scores(const std::filesystem::path& file, const Dataset& dataset) {
+std::vector<double> read_slide_scores(const std::filesystem::path& file, std::span<const TiledSlide> slides) {
   const SafetensorsFile scores(file.string());
-  std::vector<double> result(dataset.slides.size(), std::numeric_limits<double>::quiet_NaN());
+  std::vector<double> result(slides.size(), std::numeric_limits<double>::quiet_NaN());
   for (std::size_t s = 0; s < result.size(); ++s) {
-    const std::string name = slide_of(dataset.slides[s].id);
+    const std::string name = slide_of(slides[s].record.id);
     if (scores.has(name)) result[s] = scores[name].item<double>();
   }
   return result;

@@ -2,10 +2,11 @@
 // The scores that a round's bag model gives, on disk.
 
 #include <filesystem>
+#include <span>
 #include <vector>
 
 #include "tensor/io/named_tensors.h"
-#include "train/data/datasets/dataset.h"
+#include "train/data/tiles.h"
 
 namespace mt::train {
 
@@ -24,9 +25,9 @@ class ScoreFile {
   NamedTensors tensors_;
 };
 
-/// One vector per slide of the dataset.
-InstanceScores read_instance_scores(const std::filesystem::path& file, const Dataset& dataset);
-/// One per slide of the dataset; NaN where the file has none.
-std::vector<double> read_slide_scores(const std::filesystem::path& file, const Dataset& dataset);
+/// One vector per slide.
+InstanceScores read_instance_scores(const std::filesystem::path& file, std::span<const TiledSlide> slides);
+/// One per slide; NaN where the file has none.
+std::vector<double> read_slide_scores(const std::filesystem::path& file, std::span<const TiledSlide> slides);
 
 }  // namespace mt::train

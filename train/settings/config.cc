@@ -7,6 +7,7 @@
 
 #include "tensor/check.h"
 #include "tensor/io/sha256.h"
+#include "tensor/parallel.h"
 #include "tensor/text.h"
 #include "train/settings/config_options.h"
 #include "train/settings/toml.h"
@@ -84,12 +85,12 @@ Config preset_config(Preset preset, const std::string& data) {
   Config c;
   c.data = data;
   c.mpp = "0.5";
-  if (data == "phantom") apply_phantom_size(c);
-  c.preset = preset != Preset::by_data ? preset : data == "phantom" ? Preset::fast : Preset::paper;
+  if (data == kPhantom) apply_phantom_size(c);
+  c.preset = preset != Preset::by_data ? preset : data == kPhantom ? Preset::fast : Preset::paper;
   if (c.preset == Preset::paper) {
     apply_paper(c);
     // The published pre-training is of another scale; on the phantom it stays what fits the phantom.
-    if (data == "phantom") {
+    if (data == kPhantom) {
       c.pretrain_steps = 150;
       c.pretrain_batch = 128;
       c.pretrain_lr = 3e-3;
@@ -121,21 +122,6 @@ void validate(const Config& c) {
     if (!ok) throw UsageError(message);
   };
   need(!c.data.empty(), "--data is missing: phantom, camelyon16 or a CSV file");
-  const std::string ending = lower_case(std::filesystem::path(c.data).extension().string());
-  need(ending != ".xlsx" && ending != ".xls" && ending != ".ods",
-       fmt::format("--data {}: is a spreadsheet; save it as \"CSV UTF-8\"", c.data));
-  need(
-      !std::filesystem::is_directory(c.data) || c.data == "phantom" || c.data == "camelyon16",
-      fmt::format("--data {}: is a folder; make a table of its slides and their labels (slide_id,label), and "
-                  "give the folder with --root",
-                  c.data));
-  need(c.data == "phantom" || c.data == "camelyon16" || ending == ".csv" || ending == ".tsv" ||
-           ending == ".txt",
-       fmt::format(
-           "--data {}: there is phantom, camelyon16, or a table of slides that ends in .csv, .tsv or .txt",
-           c.data));
-  need(c.data != "camelyon16" || !c.root.empty(),
-       "--data camelyon16 needs --root DIR, the folder that holds the slides");
   need(!c.run.empty(), "--run DIR is missing: where results go");
   need(c.chunk >= 8 && c.chunk % 8 == 0, fmt::format("--chunk {}: must be a multiple of 8", c.chunk));
   need(c.patch >= 16, fmt::format("--patch {}: at least 16 pixels", c.patch));
@@ -158,6 +144,8 @@ void validate(const Config& c) {
                    "statistics of its own; use --bn frozen, or --chunk {}",
                    views, c.chunk, (views + 7) / 8 * 8));
   need(c.width >= 8 && c.width % 8 == 0, fmt::format("--width {}: a multiple of 8", c.width));
+  need(c.threads >= 0 && c.threads <= kMostThreads,
+       fmt::format("--threads {}: 0 (all cores) to {}", c.threads, kMostThreads));
   need(c.device_memory >= 0, "--device-memory: not negative");
   need(c.gpu >= -1, "--gpu: the number of a GPU, from 0, or -1 for the first");
   need(c.gpu == -1 || c.device == Device::cuda, "--gpu: chooses among GPUs, so it needs --device cuda");
@@ -223,8 +211,10 @@ std::optional<std::string> identity_of(const OptionText& option, const T& value)
   if (!option.identity) return std::nullopt;
   if constexpr (std::is_same_v<T, std::string>) {
     if (option.by_content) {
-      const bool is_named_set = value == "phantom" || value == "camelyon16";
-      return value.empty() ? "not given" : is_named_set ? value : "given";
+      // A set's name is no path, and has no ending as tables have.
+      const bool is_name =
+          std::string_view(option.name) == "data" && !std::filesystem::path(value).has_extension();
+      return value.empty() ? "not given" : is_name ? value : "given";
     }
   }
   return toml_value(value);

@@ -10,6 +10,9 @@
 
 namespace mt::train {
 
+/// The --data that train writes itself.
+inline constexpr const char* kPhantom = "phantom";
+
 /// The effective settings of a run. Every member is a flag of `train`, a key of config.toml, and listed once
 /// in visit_options(). Lengths are in patches, pixels or epochs as the flag's help says.
 struct Config {
@@ -134,7 +137,8 @@ void visit_options(C& c, Visitor&& visit);
 /// other flag.
 Config preset_config(Preset preset, const std::string& data);
 
-/// Checks what no single flag can: shapes that fit together, files that must be given. Throws UsageError.
+/// Checks what no single flag can: shapes that fit together, files that must be given (what --data names is
+/// dataset_kind()'s). Throws UsageError.
 void validate(const Config& config);
 
 /// The whole configuration as TOML, grouped, in --help's order.

@@ -13,6 +13,7 @@
 #include "tests/harness/temporary_folder.h"
 #include "train/data/bags.h"
 #include "train/data/datasets/dataset.h"
+#include "train/data/datasets/registry.h"
 
 namespace mt::train {
 namespace {
@@ -285,7 +286,8 @@ TEST(DsmilListTest, NamesBagsByTheirFilesAndNeedsFeatures) {
   EXPECT_EQ(dataset.slides[0].id, "s0");
   EXPECT_EQ(dataset.slides[1].label, 1);
   EXPECT_EQ(FeatureFolder(config.features).file_of("s3"), fs::path(folder / "c/1-tumor/s3.csv"));
-  Bags bags(dataset, config.features, /*own=*/false);
+  const std::vector<TiledSlide> slides = without_tiles(dataset);
+  Bags bags(slides, config.features, /*own=*/false);
   EXPECT_EQ(bags.bag(3).shape(), Shape({1, 2}));
   folder.put("c/0-normal/s3.csv", "");
   EXPECT_NE(error_of([&] {
@@ -385,6 +387,31 @@ TEST(SlideIdTest, KnowsUtf8) {
   for (const char* bad : {"caf\xe9", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff",
                           "\xc3", "a\xc2\x85", "\x7f"})
     EXPECT_NE(slide_id_problem(bad), "") << bad;
+}
+
+TEST(DatasetRegistryTest, EachKindIsFoundByWhatDataSays) {
+  const TemporaryFolder folder;
+  Config config;
+  config.root = folder.path();
+  for (const char* data : {"phantom", "camelyon16", "slides.csv", "a.b/S.CSV", "slides.tsv", "slides.txt"}) {
+    config.data = data;
+    int named = 0;
+    for (const DatasetKind& kind : dataset_kinds()) named += kind.is_named_by(data) ? 1 : 0;
+    EXPECT_EQ(named, 1) << data;
+    EXPECT_FALSE(dataset_kind(config).describe(config).empty()) << data;
+  }
+  for (const char* data : {"phantoms", "Camelyon16", "slides.xlsx", "slides", "slides.csv.gz", ""}) {
+    config.data = data;
+    const std::string error = error_of([&] { dataset_kind(config); });
+    EXPECT_NE(error.find(fmt::format("--data {}: ", data)), std::string::npos) << error;
+  }
+  for (const DatasetKind& kind : dataset_kinds())
+    EXPECT_NE(error_of([&] { dataset_kind(config); }).find(kind.name), std::string::npos) << kind.name;
+  config.data = folder.path();
+  EXPECT_NE(error_of([&] { dataset_kind(config); }).find("is a folder"), std::string::npos);
+  config.data = "camelyon16";
+  config.root.clear();
+  EXPECT_NE(error_of([&] { dataset_kind(config); }).find("needs --root"), std::string::npos);
 }
 
 }  // namespace

@@ -154,10 +154,10 @@ TEST_F(PreflightTest, WhatCountsForNothingIsNoted) {
   EXPECT_TRUE(has(list, "s1.xml: 1 object left out: annotation \"a\" is in no group")) << joined(list);
   EXPECT_EQ(list.size(), 2U) << joined(list);
   outline(5, "Tumor", 600, 100, 610, 110);  // smaller than half a patch
-  std::vector<SlideTiles> tiles;
+  std::vector<TiledSlide> slides;
   for (const SlideRecord& record : dataset_.slides)
-    tiles.push_back(make_tiles(record, *open_slide(record, config_), config_));
-  note_small_outlines(dataset_, tiles, config_);
+    slides.push_back({record, make_tiles(record, *open_slide(record, config_), config_)});
+  note_small_outlines(dataset_, slides, config_);
   EXPECT_TRUE(has(dataset_.notes, "s5.xml: no patch of slide s5 is tumour by 50 %"))
       << joined(dataset_.notes);
   EXPECT_EQ(dataset_.notes.size(), 1U) << joined(dataset_.notes);

@@ -12,15 +12,15 @@ namespace {
 using Scores = std::vector<std::vector<float>>;
 
 /// Slides 0 and 2 are positive, 1 and 3 negative.
-Dataset four_slides() {
-  Dataset dataset;
+std::vector<TiledSlide> four_slides() {
+  std::vector<TiledSlide> slides;
   for (int i = 0; i < 4; ++i) {
     SlideRecord slide;
     slide.id = "slide_" + std::to_string(i);
     slide.label = i % 2 == 0 ? 1 : 0;
-    dataset.slides.push_back(slide);
+    slides.push_back({slide, {}});
   }
-  return dataset;
+  return slides;
 }
 
 Config paper() {

@@ -58,11 +58,11 @@ class ReportTest : public testing::Test {
         }
       }
     }
-    patches_ = std::make_unique<PatchSource>(dataset_, tiles_, config_);
+    patches_ = std::make_unique<PatchSource>(slides_, config_);
   }
 
   std::string page(const ReportLimits& limits = {}) {
-    RunContext context{config_, *folder_, dataset_, tiles_, *patches_};
+    RunContext context{config_, *folder_, dataset_, slides_, *patches_};
     return report_html(context, result_, limits);
   }
 
@@ -70,7 +70,7 @@ class ReportTest : public testing::Test {
   Config config_;
   RunResult result_;
   Dataset dataset_;
-  std::vector<SlideTiles> tiles_;
+  std::vector<TiledSlide> slides_;
   std::unique_ptr<RunFolder> folder_;
   std::unique_ptr<PatchSource> patches_;
 
@@ -95,7 +95,6 @@ class ReportTest : public testing::Test {
     record.label = label;
     record.case_id = id;
     record.split = split;
-    dataset_.slides.push_back(record);
     SlideTiles tiles;
     for (int64_t t = 0; t < 16; ++t) {
       tiles.x_level0.push_back(t % 4 * 64);
@@ -107,12 +106,12 @@ class ReportTest : public testing::Test {
     tiles.patch_level0 = 64;
     tiles.mpp = 0.5;
     tiles.level0_width = tiles.level0_height = 256;
-    tiles_.push_back(tiles);
+    slides_.push_back({record, tiles});
   }
 
   void write_scores(const RoundFiles& files) {
     NamedTensors tensors;
-    for (const SlideRecord& slide : dataset_.slides) {
+    for (const auto& [slide, tiles] : slides_) {
       std::vector<float> scores(16);
       for (std::size_t t = 0; t < scores.size(); ++t) scores[t] = static_cast<float>(t) / 16;
       tensors.emplace_back("instances." + slide.id, Tensor::of(scores, {16}));
@@ -236,7 +235,7 @@ TEST_F(ReportTest, APictureThatCannotBeReadBecomesALine) {
 
 TEST_F(ReportTest, ARunOfFeaturesSaysWhyThereAreNoPictures) {
   config_.features = "elsewhere";
-  tiles_.clear();
+  for (TiledSlide& slide : slides_) slide.tiles = {};
   result_.config.features = "elsewhere";
   for (VariantResult& variant : result_.variants) {
     variant.instance_labels.clear();
@@ -250,7 +249,7 @@ TEST_F(ReportTest, ARunOfFeaturesSaysWhyThereAreNoPictures) {
 }
 
 TEST_F(ReportTest, IsWrittenIntoTheRunFolder) {
-  RunContext context{config_, *folder_, dataset_, tiles_, *patches_};
+  RunContext context{config_, *folder_, dataset_, slides_, *patches_};
   write_report(context, result_);
   EXPECT_EQ(read_file(temporary_ / "run/report.html"), page());
 }

@@ -6,6 +6,7 @@
 
 #include "tensor/check.h"
 #include "tensor/text.h"
+#include "train/data/datasets/registry.h"
 
 namespace mt::train {
 namespace {
@@ -61,10 +62,9 @@ void check_classes(const Dataset& dataset) {
 
 Dataset load_dataset(const Config& config, const fs::path& phantom_root,
                      const std::map<std::string, Split>& drawn_before) {
-  const bool is_table = config.data != "phantom" && config.data != "camelyon16";
-  const fs::path root = config.data == "phantom" ? phantom_root : fs::path(config.root);
-  Dataset dataset =
-      is_table ? load_slide_csv(config.data, root, !config.features.empty()) : load_camelyon16(root);
+  const DatasetKind& kind = dataset_kind(config);
+  const fs::path root = dataset_root(config, phantom_root);
+  Dataset dataset = kind.load(config, root);
   check(dataset.has_slides || !config.features.empty(),
         "{}: is DSMIL's list of bags, which names no slides; give the folder of the features with --features",
         config.data);
@@ -84,24 +84,21 @@ Dataset load_dataset(const Config& config, const fs::path& phantom_root,
   std::sort(dataset.slides.begin(), dataset.slides.end(),
             [](const auto& a, const auto& b) { return a.id < b.id; });
   // A phantom set brings its split along, beside its slides; no other folder is asked for one.
-  const bool is_camelyon = !is_table;
   const fs::path splits_of_phantom = root / "phantom/splits.csv";
   if (!config.splits.empty()) {
     join_splits(dataset, config.splits);
     dataset.tables.emplace_back("splits", config.splits);
-  } else if (is_camelyon && fs::exists(splits_of_phantom)) {
+  } else if (kind.test_is_known && fs::exists(splits_of_phantom)) {
     join_splits(dataset, splits_of_phantom);
     dataset.tables.emplace_back("splits", splits_of_phantom);
-    if (config.data != "phantom")
+    if (!kind.lies_in_run)
       dataset.notes.push_back(fmt::format("the split is that of {}", splits_of_phantom.string()));
   } else if (!dataset.split_is_given) {
-    split_by_case(dataset, config.seed, is_camelyon, drawn_before);
+    split_by_case(dataset, config.seed, kind.test_is_known, drawn_before);
     dataset.split_is_drawn = true;
     dataset.notes.push_back(fmt::format(
         "no split is given: a fifth of the training cases of each class validates{} (see --splits{})",
-        is_camelyon ? "" : ", after a quarter of all cases became the test set",
-        config.data == "camelyon16" ? "; the paper's is train/data/datasets/splits/camelyon16_paper.csv"
-                                    : ""));
+        kind.test_is_known ? "" : ", after a quarter of all cases became the test set", kind.known_split));
   }
   note_divided_cases(dataset);
   return dataset;

@@ -73,7 +73,7 @@ void embed_into(const Tensor& features, int64_t row, const Encoder& encoder, con
 SlideFeatures embed_from(DeviceFeed& feed, const Encoder& encoder, const PatchSource& patches, int32_t slide,
                          Progress* progress) {
   const NoGradGuard no_grad;
-  const SlideTiles& tiles = patches.tiles(slide);
+  const auto& [record, tiles] = patches.at(slide);
   const int64_t width = encoder.network->config().feature_width();
   SlideFeatures out;
   out.features = Tensor::empty({tiles.count(), width});  // (N,D)
@@ -87,15 +87,14 @@ SlideFeatures embed_from(DeviceFeed& feed, const Encoder& encoder, const PatchSo
     if (progress != nullptr) progress->advance(n);
   }
   out.coords = coordinates(tiles);
-  out.attributes = attributes_of(patches.dataset().slides[static_cast<std::size_t>(slide)], tiles,
-                                 patches.config().overlap);
+  out.attributes = attributes_of(record, tiles, patches.config().overlap);
   return out;
 }
 
 }  // namespace
 
 SlideFeatures embed_slide(const Encoder& encoder, PatchSource& patches, int32_t slide) {
-  DeviceFeed feed(patches, batches_of(slide, patches.tiles(slide).count(), patches.config()),
+  DeviceFeed feed(patches, batches_of(slide, patches.at(slide).tiles.count(), patches.config()),
                   encoder.network->device());
   return embed_from(feed, encoder, patches, slide, nullptr);
 }
@@ -108,10 +107,10 @@ void embed(RunContext& context, const RoundFiles& files, const Shard& shard) {
   // The slides that still lack a file, or have one of other patches or another encoder, in order; batches
   // never cross slides, so every file is the same whoever makes it.
   const auto file_of = [&](std::size_t s) {
-    return context.folder.to_write(files.features(context.dataset.slides[s].id));
+    return context.folder.to_write(files.features(context.slides[s].record.id));
   };
   const auto made_from = [&](std::size_t s) {
-    return sha256(fmt::format("features 1|{}|{}", context.tiles[s].made_from, encoder_digits));
+    return sha256(fmt::format("features 1|{}|{}", context.slides[s].tiles.made_from, encoder_digits));
   };
   const auto is_there = [&](std::size_t s) {
     const auto file = file_of(s);
@@ -124,12 +123,12 @@ void embed(RunContext& context, const RoundFiles& files, const Shard& shard) {
   std::vector<std::size_t> todo;
   int64_t patches = 0;
   int64_t patches_of_all = 0;
-  for (std::size_t s = 0; s < context.dataset.slides.size(); ++s) {
-    patches_of_all += context.tiles[s].count();
+  for (std::size_t s = 0; s < context.slides.size(); ++s) {
+    patches_of_all += context.slides[s].tiles.count();
     if (!shard.has(s) || is_there(s)) continue;
     todo.push_back(s);
-    patches += context.tiles[s].count();
-    for (auto& batch : batches_of(static_cast<int32_t>(s), context.tiles[s].count(), context.config))
+    patches += context.slides[s].tiles.count();
+    for (auto& batch : batches_of(static_cast<int32_t>(s), context.slides[s].tiles.count(), context.config))
       batches.push_back(std::move(batch));
   }
   const bool was_done = context.folder.done(step);

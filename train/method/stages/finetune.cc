@@ -123,10 +123,10 @@ class Finetuning {
         arena_(encoder_.network->parameters()),
         optimizer_(ArenaOptimizer::sgd(arena_, config_.finetune_momentum, config_.finetune_weight_decay)),
         contrastive_(encoder_, arena_, config_.chunk),
-        scores_(read_instance_scores(context.folder.checked(task.labelled.label_scores()), context.dataset)) {
+        scores_(read_instance_scores(context.folder.checked(task.labelled.label_scores()), context.slides)) {
     begin_training(encoder_, config_);
     for (std::size_t s = 0; s < scores_.size(); ++s) {
-      const Split split = context.dataset.slides[s].split;
+      const Split split = context.slides[s].record.split;
       const bool is_mined =
           split == Split::train || (split == Split::validation && config_.finetune_on_validation);
       if (!is_mined) scores_[s].clear();
@@ -184,7 +184,7 @@ class Finetuning {
     const int64_t last =
         std::max<int64_t>(1, config_.rounds * config_.round_epochs - 1 - config_.warmup_epochs);
     const double position = static_cast<double>(global - config_.warmup_epochs) / static_cast<double>(last);
-    return mine(context_.dataset, scores_, config_, task_.method, position);
+    return mine(context_.slides, scores_, config_, task_.method, position);
   }
 
   /// False when the embeddings collapsed.

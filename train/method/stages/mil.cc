@@ -11,22 +11,18 @@
 #include "models/mil.h"
 #include "models/weights.h"
 #include "tensor/check.h"
-#include "tensor/io/safetensors.h"
 #include "tensor/rng.h"
 #include "train/cli/interrupt.h"
 #include "train/cli/progress.h"
 #include "train/data/bags.h"
 #include "train/figures/metrics.h"
+#include "train/method/mil_file.h"
 #include "train/method/stages/stages.h"
 #include "train/run/score_files.h"
 #include "train/run/training_log.h"
 
 namespace mt::train {
 namespace {
-
-double sigmoid(double x) {
-  return 1 / (1 + std::exp(-x));
-}
 
 /// Scores of the slides of one split, in the dataset's order.
 struct SplitScores {
@@ -43,20 +39,18 @@ class MilTraining {
         config_(context.config),
         task_(task),
         step_(task.files.mil_training()),
-        bags_(context.dataset,
+        bags_(context.slides,
               config_.features.empty() ? task.files.features() : std::filesystem::path(config_.features),
               config_.features.empty(), config_.device, config_.features_key) {
-    if (config_.mil_features == MilFeatures::centred) {
-      centring_ = bags_.centring_of_training_slides();
-      bags_.set_centring(centring_);
-    }
     // The same initial weights with and without ranking and for every method: a variant differs by what it is
     // named for only.
     model_ = make_mil_model(config_.mil, bags_.feature_width(),
                             mix64(config_.seed ^ hash64("mil") ^ static_cast<uint64_t>(task.files.round())),
                             config_.device);
-    for (std::size_t s = 0; s < context.dataset.slides.size(); ++s) {
-      const SlideRecord& slide = context.dataset.slides[s];
+    if (config_.mil_features == MilFeatures::centred)
+      model_->set_centring(bags_.centring_of_training_slides());
+    for (std::size_t s = 0; s < context.slides.size(); ++s) {
+      const SlideRecord& slide = context.slides[s].record;
       if (slide.split == Split::train) (slide.label == 1 ? positive_ : negative_).push_back(s);
     }
     check(!positive_.empty() && !negative_.empty(), "mil: the training slides have only one class");
@@ -125,7 +119,7 @@ class MilTraining {
       all.insert(all.end(), negative.begin(), negative.end());
       random.shuffle(std::span<std::size_t>(all));
       for (const std::size_t slide : all) {
-        update(bag_loss(forward(slide), {static_cast<double>(context_.dataset.slides[slide].label)}, weights_)
+        update(bag_loss(forward(slide), {static_cast<double>(context_.slides[slide].record.label)}, weights_)
                    .total);
       }
     } else {
@@ -139,14 +133,14 @@ class MilTraining {
   SplitScores score(Split split) {
     const NoGradGuard no_grad;
     SplitScores result;
-    for (std::size_t s = 0; s < context_.dataset.slides.size(); ++s) {
-      if (context_.dataset.slides[s].split != split) continue;
+    for (std::size_t s = 0; s < context_.slides.size(); ++s) {
+      if (context_.slides[s].record.split != split) continue;
       check_interrupted();
-      const int label = context_.dataset.slides[s].label;
+      const int label = context_.slides[s].record.label;
       const MilOutput output = forward(s);
       result.slides.push_back(s);
       result.labels.push_back(label);
-      result.scores.push_back(sigmoid(output.bag_logit.item()));
+      result.scores.push_back(slide_score(output));
       result.loss += bag_loss(output, {static_cast<double>(label)}, weights_).total.item();
     }
     result.loss /= static_cast<double>(std::max<std::size_t>(result.slides.size(), 1));
@@ -200,31 +194,24 @@ class MilTraining {
     const StateDict& labelling = label_weights_.empty() ? best_weights_ : label_weights_;
     load_state_dict(*model_, labelling);
     ScoreFile label_scores;
-    for (std::size_t s = 0; s < context_.dataset.slides.size(); ++s)
-      label_scores.add_instances(context_.dataset.slides[s].id, instance_scores(*model_, bags_.bag(s)));
+    for (std::size_t s = 0; s < context_.slides.size(); ++s)
+      label_scores.add_instances(context_.slides[s].record.id, instance_scores(*model_, bags_.bag(s)));
     label_scores.write(context_.folder.to_write(task_.files.label_scores()));
 
     load_state_dict(*model_, best_weights_);
     ScoreFile scores;
+    const NoGradGuard no_grad;
     for (const Split split : {Split::validation, Split::test}) {
-      const SplitScores slides = score(split);
-      for (std::size_t i = 0; i < slides.slides.size(); ++i) {
-        const std::string& id = context_.dataset.slides[slides.slides[i]].id;
-        scores.add_slide(id, slides.scores[i]);
-        scores.add_instances(id, instance_scores(*model_, bags_.bag(slides.slides[i])));
+      for (std::size_t s = 0; s < context_.slides.size(); ++s) {
+        const SlideRecord& slide = context_.slides[s].record;
+        if (slide.split != split) continue;
+        const MilOutput output = forward(s);
+        scores.add_slide(slide.id, slide_score(output));
+        scores.add_instances(slide.id, instance_scores(output));
       }
     }
     scores.write(context_.folder.to_write(task_.files.scores()));
-
-    NamedTensors weights = best_weights_;
-    if (centring_.mean.defined()) {
-      weights.emplace_back("centring.mean", centring_.mean);
-      weights.emplace_back("centring.factor", Tensor::of(std::vector<float>{centring_.factor}, {1}));
-    }
-    write_sealed_tensors(context_.folder.to_write(task_.files.mil()), weights,
-                         {{"model", model_->describe()},
-                          {"kind", choice_name(config_.mil)},
-                          {"threshold", fmt::format("{}", record_.threshold)}});
+    save_mil(context_.folder.to_write(task_.files.mil()), *model_, config_.mil, record_.threshold);
   }
 
   RunContext& context_;
@@ -232,7 +219,6 @@ class MilTraining {
   const MilTask& task_;
   Step<MilRecord> step_;
   Bags bags_;
-  FeatureCentring centring_;
   std::unique_ptr<MilModel> model_;
   MilLossWeights weights_;
   std::vector<std::size_t> positive_;

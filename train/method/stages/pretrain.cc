@@ -20,9 +20,9 @@ namespace {
 /// All patches of the training slides, in passes: each pass is a fresh permutation.
 std::vector<std::vector<PatchId>> draw_batches(const RunContext& context, int64_t first_step) {
   std::vector<PatchId> all;
-  for (std::size_t s = 0; s < context.dataset.slides.size(); ++s) {
-    if (context.dataset.slides[s].split != Split::train) continue;
-    for (int64_t t = 0; t < context.tiles[s].count(); ++t)
+  for (std::size_t s = 0; s < context.slides.size(); ++s) {
+    if (context.slides[s].record.split != Split::train) continue;
+    for (int64_t t = 0; t < context.slides[s].tiles.count(); ++t)
       all.push_back({static_cast<int32_t>(s), static_cast<int32_t>(t)});
   }
   const auto batch = static_cast<std::size_t>(context.config.pretrain_batch);

@@ -24,7 +24,7 @@ struct Shard {
   bool has(std::size_t slide) const { return static_cast<int64_t>(slide) % count == index; }
 };
 Shard parse_shard(const std::string& text);
-std::vector<SlideTiles> tile_slides(Dataset& dataset, const Config& config, const Manifest& inputs,
+std::vector<TiledSlide> tile_slides(Dataset& dataset, const Config& config, const Manifest& inputs,
                                     RunFolder& folder, const Shard& shard);
 
 /// The initial encoder: --weights, or seeded values, SimCLR-trained on the training slides' patches when
@@ -34,7 +34,7 @@ void pretrain(RunContext& context);
 /// Features of every slide (of the shard) with the round's encoder, one HDF5 file per slide.
 void embed(RunContext& context, const RoundFiles& files, const Shard& shard = {});
 
-/// Features of all patches of slide number `slide`, with coordinates and attributes.
+/// Features of all patches of slide number `slide` of the source, with coordinates and attributes.
 SlideFeatures embed_slide(const Encoder& encoder, PatchSource& patches, int32_t slide);
 
 /// Trains a MIL model on the round's features (or on --features) and writes the round's mil, label_scores and

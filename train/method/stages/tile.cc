@@ -23,7 +23,7 @@ Shard parse_shard(const std::string& text) {
   return shard;
 }
 
-std::vector<SlideTiles> tile_slides(Dataset& dataset, const Config& config, const Manifest& inputs,
+std::vector<TiledSlide> tile_slides(Dataset& dataset, const Config& config, const Manifest& inputs,
                                     RunFolder& folder, const Shard& shard) {
   const std::size_t slides = dataset.slides.size();
   std::vector<SlideTiles> tiles(slides);
@@ -54,8 +54,7 @@ std::vector<SlideTiles> tile_slides(Dataset& dataset, const Config& config, cons
     }
   });
   progress.finish();
-  std::vector<SlideTiles> kept_tiles;
-  std::vector<SlideRecord> kept_slides;
+  std::vector<TiledSlide> kept;
   int64_t problem_count = 0;
   for (std::size_t i = 0; i < slides; ++i) {
     if (!problems[i].empty()) {
@@ -65,16 +64,16 @@ std::vector<SlideTiles> tile_slides(Dataset& dataset, const Config& config, cons
       ++problem_count;
       continue;
     }
-    kept_tiles.push_back(std::move(tiles[i]));
-    kept_slides.push_back(dataset.slides[i]);
+    kept.push_back({dataset.slides[i], std::move(tiles[i])});
   }
   std::fflush(stdout);
   check(problem_count == 0 || config.skip_bad_slides,
         "tile: {} slide{} cannot be tiled (listed above); mend the cause, or leave them out with "
         "--skip-bad-slides",
         problem_count, problem_count == 1 ? "" : "s");
-  dataset.slides = std::move(kept_slides);
-  return kept_tiles;
+  dataset.slides.clear();
+  for (const TiledSlide& slide : kept) dataset.slides.push_back(slide.record);
+  return kept;
 }
 
 }  // namespace mt::train
