@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "tensor/check.h"
+#include "tensor/parallel.h"
 #include "train/cli/program.h"
 #include "train/cli/slide_commands/command.h"
 #include "wsi/slide.h"
