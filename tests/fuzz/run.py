@@ -32,9 +32,10 @@ def fuzz(build, reader, seconds):
     with open(log, "w") as out:
         code = subprocess.run([str(part) for part in command], env=environment, stdout=out, stderr=out).returncode
     runs = [line.rsplit(":", 1)[1].strip() for line in open(log, errors="replace") if "number_of_executed_units" in line]
-    print(f"{reader:15} {runs[0] if runs else '?':>9} inputs  {'nothing found' if code == 0 else f'FOUND, see {log}'}",
-          flush=True)
-    return code == 0
+    interrupted = code == 72  # libFuzzer's own number
+    verdict = "nothing found" if code == 0 else "interrupted" if interrupted else f"FOUND, see {log}"
+    print(f"{reader:15} {runs[0] if runs else '?':>9} inputs  {verdict}", flush=True)
+    return code == 0 or interrupted
 
 
 def main():
