@@ -7,7 +7,6 @@ BUILD was made with -Dcuda=enabled -Dgpu_runtime=ptx_machine. A kernel is an ent
 fails, when the machine does not know an instruction of any kernel, or when a kernel of a version that tests run was not launched.
 """
 import argparse
-import collections
 import os
 import re
 import subprocess
@@ -99,10 +98,9 @@ def main():
         arguments.table.write_text("".join(f"{kernels[n][0]}\t{kernels[n][1]}\t{kernels[n][2]:.2f}\t{names[n]}\n" for n in rows))
     for name in sorted(unknown):
         print(f"unknown to the machine: {names[name]}: {unknown[name]}")
-    idle = collections.Counter(names[name] for name in every - launched - set(unknown))
-    for name in sorted(idle):
-        known = accepted(name, patterns)
-        print(f"not launched: {name}{' (' + ACCEPTED.name + ' says why)' if known else ''}")
+    for name in sorted(every - launched - set(unknown), key=names.get):
+        known = accepted(f"{names[name]} {name}", patterns)
+        print(f"not launched: {names[name]}{' (' + ACCEPTED.name + ' says why)' if known else ''}")
         wrong += not known
     print(f"verify-ptx: {len(launched)} of {len(every)} kernels ran, {sum(sums[1] for sums in kernels.values()):,} instructions of warps")
     return 1 if wrong or unknown else 0

@@ -38,6 +38,7 @@ const View kViews[] = {{{}, {}, 7},
                        {{5, 8}, {-20, -1}, 900},
                        {{3, 9, 2, 40}, {1, 3, 30, 24}, 2},  // turned around an axis between the two
                        {{2, 11, 3, 9}, {3, 60, 1, 6}, 1},   // the axis of stride 1 is short
+                       {{10, 9, 4}, {4, 40, 1}, 0},  // four bytes each: 16 bytes side by side are turned
                        {{6, 16}, {32, 1}, 16},
                        {{6, 12}, {36, 1}, 4},
                        {{2, 3, 4, 5}, {60, 20, 5, 1}, 1},

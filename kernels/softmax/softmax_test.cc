@@ -20,7 +20,7 @@ struct Case {
 
 // One element, below, at and above 16 lanes, a CUDA warp's 2, 8 and 32 columns a lane with tails and idle
 // warps, a CUDA block's row (beyond 1024), empty, and logits far beyond exp's range.
-constexpr Case kCases[] = {{1, 1, 1},   {3, 5, 4}, {2, 16, 1},     {4, 33, 20},  {5, 64, 2},
+constexpr Case kCases[] = {{1, 1, 1},   {3, 5, 4}, {2, 16, 1},     {4, 33, 20},  {5, 64, 2},   {6, 100, 2},
                            {7, 257, 3}, {0, 8, 1}, {2, 1000, 300}, {1, 1024, 9}, {2, 1307, 50}};
 
 class SoftmaxTest : public testing::KernelTest {

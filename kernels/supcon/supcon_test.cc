@@ -181,7 +181,8 @@ TEST_P(SupConTest, AgreesWithReferenceInAllModes) {
   // One row, below and above a panel of 16, a task of 48 rows and a chunk of 128 columns.
   // The GPU: tiles of 64, splits of the columns, chunks of 64, 128 and 256 of the width, rows that start on
   // 16 bytes and others.
-  std::vector<std::pair<int64_t, int64_t>> shapes{{1, 3}, {2, 16}, {15, 7}, {49, 33}, {130, 20}, {300, 129}};
+  std::vector<std::pair<int64_t, int64_t>> shapes{{1, 3},    {2, 16},   {15, 7},   {49, 33},
+                                                  {70, 100}, {130, 20}, {300, 129}};
   if (device() == Device::simt) shapes = {{1, 3}, {40, 200}, {66, 70}, {130, 20}};
   for (const auto& [rows, width] : shapes) {
     for (const PairMode mode : kModes) {
