@@ -109,10 +109,10 @@ verify-ptx:
 verify-ptx-here:
 	@scripts/setup.sh verify
 	@[ -e build-ptx/build.ninja ] || meson setup build-ptx $(MESON_FLAGS) -Dcuda=enabled -Dgpu_runtime=ptx_machine -Dgpu_architectures=90 >/dev/null
-	@ninja -C build-ptx --quiet tests/kernels_test tests/end_to_end_test tests/ptx_machine_test
+	@ninja -C build-ptx --quiet tests/kernels_test tests/end_to_end_test tests/ptx_machine_test train/train train/predict train/slide
 	@build-ptx/tests/ptx_machine_test --gtest_brief=1
 	@python3 tests/ptx_check.py build-ptx $(PTX_CHECK)
-	@build-ptx/tests/end_to_end_test --gtest_filter='Devices.Cuda*StageByStage*'
+	@build-ptx/tests/end_to_end_test --gtest_filter='Devices/Device*/cuda'
 
 TABLE ?= --write docs/kernel_resources.md
 LOOPS ?= --write docs/kernel_loops.md
