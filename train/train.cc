@@ -110,6 +110,7 @@ void run(const Config& config) {
   if (!is_phantom) dataset = load_dataset(config, phantom_root, drawn);  // before a run folder is made
   if (config.dry_run) {
     if (is_phantom) dataset = load_dataset(config, phantom_root, drawn);
+    check_run_folder(config, dataset);
     preflight(dataset, config);
     std::printf("dry run: nothing was computed\n");
     return;

@@ -2,8 +2,12 @@
 
 #include <fmt/ranges.h>
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <set>
 #include <string>
 #include <vector>
@@ -99,6 +103,23 @@ int64_t compare_inputs(RunFolder& folder, Dataset& dataset, Manifest& now) {
     std::fflush(stdout);
   }
   return 0;
+}
+
+void check_run_folder(const Config& config, Dataset& dataset) {
+  const RunFiles files(config.run);
+  fs::path there = files.folder();
+  while (!there.empty() && !fs::exists(there)) there = there.parent_path();
+  if (there.empty()) there = ".";
+  check(fs::is_directory(there) && ::access(there.c_str(), W_OK | X_OK) == 0,
+        "{}: nothing can be written here ({})", there.string(),
+        fs::is_directory(there) ? std::strerror(errno) : "it is no folder");
+  if (!fs::exists(files.config())) return;
+  Config settings = config;
+  if (config.switch_device)
+    settings.device = read_run_config(files.folder()).device;  // which the real run changes
+  RunFolder folder(config.run, settings);
+  Manifest inputs = take_manifest(config, dataset);
+  compare_inputs(folder, dataset, inputs);
 }
 
 void keep_inputs(RunFolder& folder, const Dataset& dataset, Manifest now) {

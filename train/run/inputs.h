@@ -27,6 +27,10 @@ std::map<std::string, Split> splits_drawn_in(const std::filesystem::path& run);
 /// run goes without.
 int64_t compare_inputs(RunFolder& folder, Dataset& dataset, Manifest& now);
 
+/// For a dry run: whether the real one could begin in this folder. Throws Error where it belongs to other
+/// settings or data, is damaged, or cannot be written.
+void check_run_folder(const Config& config, Dataset& dataset);
+
 /// Keeps in the folder what the run is made from: `now`, of which those that are no longer in the dataset
 /// were left out. Where something was learned already nothing is kept, and a slide that was part of the run
 /// and is left out now is an Error.

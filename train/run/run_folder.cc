@@ -112,7 +112,7 @@ RunFolder::RunFolder(fs::path folder, const Config& config)
       pretrains_(config.pretrain == Pretraining::simclr) {
   make_folder(files_.folder());
   if (!shard_) {
-    lock_ = lock_folder(files_);
+    lock_.file = lock_folder(files_);
     remove_abandoned_files(files_.folder());
   }
   refuse_older_version(files_);
@@ -125,8 +125,8 @@ RunFolder::RunFolder(fs::path folder, const Config& config)
   if (other_device) sync_state();
 }
 
-RunFolder::~RunFolder() {
-  if (lock_ >= 0) ::close(lock_);
+RunFolder::Lock::~Lock() {
+  if (file >= 0) ::close(file);
 }
 
 /// The settings of the folder must be those of now; a new folder gets them. Whether the device is another
@@ -321,6 +321,10 @@ void RunFolder::log_line(const char* event, const Fields& fields) {
   line.add("event", event);
   add_fields(line, fields);
   log_->add(line.str());
+}
+
+void RunFolder::fail_state(const std::string& step, const std::string& why) const {
+  fail("{}: step {}: {}; {}", files_.state().string(), step, why, kStateRemedy);
 }
 
 /// First the log, then what counts its lines.

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tensor/check.h"
 #include "tensor/io/named_tensors.h"
 #include "train/run/manifest.h"
 #include "train/run/records.h"
@@ -39,7 +40,6 @@ class RunFolder {
   /// to what state.json knows. Throws Error when another process holds the lock, when a file is damaged, or
   /// when the folder belongs to another configuration: the message names every key that differs.
   RunFolder(std::filesystem::path folder, const Config& config);
-  ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
 
@@ -71,7 +71,11 @@ class RunFolder {
   /// The record of a finished step; throws Error when it is not finished.
   template <typename Record>
   Record record(const Step<Record>& step) const {
-    return record_of<Record>(finished_step(step.name));
+    try {
+      return record_of<Record>(finished_step(step.name));
+    } catch (const Error& error) {
+      fail_state(step.name, error.what());
+    }
   }
   /// Names and costs of all finished steps.
   std::vector<std::pair<std::string, StepCost>> costs() const;
@@ -94,8 +98,12 @@ class RunFolder {
   std::optional<Checkpoint<Record>> checkpoint(const Step<Record>& step) const {
     auto tensors = read_checkpoint(step.name);
     if (!tensors) return std::nullopt;
-    return Checkpoint<Record>{std::move(*tensors),
-                              record_of<Record>(state_.checkpoints.at(step.name).record)};
+    try {
+      return Checkpoint<Record>{std::move(*tensors),
+                                record_of<Record>(state_.checkpoints.at(step.name).record)};
+    } catch (const Error& error) {
+      fail_state(step.name, error.what());
+    }
   }
   template <typename Record>
   void save_checkpoint(const Step<Record>& step, const NamedTensors& tensors, const Record& record) {
@@ -116,6 +124,15 @@ class RunFolder {
   bool is_shard() const { return shard_; }
 
  private:
+  /// Holds the folder for this process, also while the constructor fails.
+  struct Lock {
+    int file = -1;
+    Lock() = default;
+    ~Lock();
+    Lock(const Lock&) = delete;
+    Lock& operator=(const Lock&) = delete;
+  };
+
   bool open_config(const Config& config);
   void open_manifest();
   void remove_stray_checkpoints() const;
@@ -130,11 +147,12 @@ class RunFolder {
   void save_step(const std::string& step, const NamedTensors& tensors, Fields record);
   void log_line(const char* event, const Fields& fields);
   void sync_state();
+  [[noreturn]] void fail_state(const std::string& step, const std::string& why) const;
 
   RunFiles files_;
   bool shard_;
   bool pretrains_;  // the step "pretrain" learns, and does not only lay the weights there
-  int lock_ = -1;
+  Lock lock_;
   std::unique_ptr<RunLog> log_;  // none for a shard
   RunState state_;
   std::optional<Manifest> manifest_;

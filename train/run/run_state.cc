@@ -14,8 +14,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kFormat = 3;
-constexpr const char* kRemedy =
-    "delete it: the run then begins anew, from the tiles and features that are there, and ends the same";
 
 RunState state_from(const Json& json) {
   check(json.at("format").get<int>() == kFormat, "of format {}", json.at("format").get<int>());
@@ -38,11 +36,11 @@ RunState state_from(const Json& json) {
 
 RunState read_state(const std::filesystem::path& file) {
   const std::string text = read_file(file.string());
-  check_seal(text, file.string(), kRemedy);
+  check_seal(text, file.string(), kStateRemedy);
   try {
     return state_from(Json::parse(text));
   } catch (const std::exception& error) {
-    fail("{}: is not what this version writes ({}); {}", file.string(), error.what(), kRemedy);
+    fail("{}: is not what this version writes ({}); {}", file.string(), error.what(), kStateRemedy);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "train/run/record.h"
@@ -35,6 +36,10 @@ struct RunState {
   std::map<std::string, Written> files;        // by path inside of the run folder
   std::map<std::string, Pending> checkpoints;  // by step
 };
+
+/// What to do about a state.json that cannot be read.
+inline constexpr std::string_view kStateRemedy =
+    "delete it: the run then begins anew, from the tiles and features that are there, and ends the same";
 
 /// Throws Error that names the file and says what deleting it does.
 RunState read_state(const std::filesystem::path& file);

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "tensor/io/input_file.h"
 #include "tensor/io/seal.h"
@@ -131,6 +132,102 @@ TEST(RunFolderTest, AFolderOfAnEarlierVersionIsRefusedInOneLine) {
   EXPECT_NE(error.find("run/state.json: is not what this version writes (of format 2)"), std::string::npos)
       << error;
   EXPECT_EQ(error.find('\n'), std::string::npos) << error;
+}
+
+/// state.json with a piece replaced, and a seal that is right: what a hostile folder may hold.
+void reseal_state(const TemporaryFolder& folder, const std::string& from, const std::string& to) {
+  std::string state = read_file(folder / "run/state.json");
+  const std::size_t at = state.find(from);
+  ASSERT_NE(at, std::string::npos) << from << " in " << state;
+  state.replace(at, from.size(), to);
+  state.replace(state.find(read_seal(folder / "run/state.json")), 64,
+                blank_seal().substr(blank_seal().size() - 64));
+  folder.put("run/state.json", sealed(state));
+}
+
+TEST(RunFolderTest, AHostileStateDeletesNothingAndTakesNoMemory) {
+  const TemporaryFolder folder;
+  const Config config = config_for(folder);
+  const std::string victim = folder.put("victim.safetensors", "precious");
+  const Step<MilRecord> step{"mil"};
+  {
+    RunFolder run(config.run, config);
+    run.log(PretrainStep{1, 0.1});
+    run.save_checkpoint(step, {{"weights", Tensor::of(std::vector<float>{1}, {1})}}, MilRecord());
+  }
+  const std::string whole = read_file(folder / "run/state.json");
+  const std::string log = read_file(folder / "run/log.jsonl");
+  for (const auto& [from, to] :
+       {std::pair{"\"number\": 1", "\"number\": \"../../victim\""},
+        std::pair{"\"number\": 1", "\"number\": 1e300"}, std::pair{"\"log_bytes\": ", "\"log_bytes\": -"},
+        std::pair{"\"steps\": {}", "\"steps\": []"}, std::pair{"\"order\": []", "\"order\": {\"a\": 1}"}}) {
+    reseal_state(folder, from, to);
+    const std::string error = error_of([&] {
+      RunFolder run(config.run, config);
+      run.finish(step, MilRecord());
+    });
+    if (error != "no error") {
+      EXPECT_NE(error.find("state.json: "), std::string::npos) << to << error;
+      EXPECT_NE(error.find("delete it"), std::string::npos) << to << error;
+      EXPECT_EQ(error.find('\n'), std::string::npos) << error;
+    }
+    EXPECT_EQ(read_file(victim), "precious") << to;
+    EXPECT_EQ(read_file(folder / "run/log.jsonl"), log) << to;
+    folder.put("run/state.json", whole);
+  }
+  reseal_state(folder, "\"log_bytes\": ", "\"log_bytes\": 9999999999");
+  const RunFolder run(config.run, config);
+  EXPECT_EQ(read_file(folder / "run/log.jsonl"), log);
+}
+
+TEST(RunFolderTest, ARecordThatLacksAMemberNamesTheFile) {
+  const TemporaryFolder folder;
+  const Config config = config_for(folder);
+  const Step<MilRecord> step{"mil"};
+  {
+    RunFolder run(config.run, config);
+    run.finish(step, MilRecord());
+  }
+  reseal_state(folder, "\"validation_auc\"", "\"validation_xyz\"");
+  const RunFolder run(config.run, config);
+  const std::string error = error_of([&] { run.record(step); });
+  EXPECT_NE(error.find("state.json: step mil: record: validation_auc is missing; delete it"),
+            std::string::npos)
+      << error;
+}
+
+/// A sealed file of a step.
+std::filesystem::path put_tensor(const RunFolder& run, const char* name, float value) {
+  const std::filesystem::path file = run.to_write(run.files().folder() / name);
+  write_sealed_tensors(file, {{"x", Tensor::of(std::vector<float>{value}, {1})}});
+  return file;
+}
+
+TEST(RunFolderTest, AStepWhoseFileIsGoneIsNotDoneAndWhatItMadeOtherwiseUndoesTheLater) {
+  const TemporaryFolder folder;
+  const Config config = config_for(folder);
+  RunFolder run(config.run, config);
+  const Step<PretrainRecord> first{"first"};
+  const Step<MilRecord> second{"second"};
+  const auto a = put_tensor(run, "a.safetensors", 1);
+  run.finish(first, PretrainRecord(), {a});
+  const auto b = put_tensor(run, "b.safetensors", 2);
+  run.finish(second, MilRecord(), {b});
+  EXPECT_TRUE(run.done(first) && run.done(second));
+  EXPECT_EQ(run.checked(a), a);
+
+  std::filesystem::remove(a);
+  EXPECT_FALSE(run.done(first));
+  EXPECT_TRUE(run.done(second));
+  put_tensor(run, "a.safetensors", 1);  // made anew, the same: what came after it stands
+  run.finish(first, PretrainRecord(), {a});
+  EXPECT_TRUE(run.done(first) && run.done(second));
+
+  put_tensor(run, "a.safetensors", 3);  // whole, but not what the step wrote
+  EXPECT_NE(error_of([&] { run.checked(a); }).find("is not the file that this run wrote"), std::string::npos);
+  run.finish(first, PretrainRecord(), {a});
+  EXPECT_TRUE(run.done(first));
+  EXPECT_FALSE(run.done(second));
 }
 
 TEST(RunFolderTest, NoPathLeadsOutOfIt) {
