@@ -139,6 +139,24 @@ TEST(Resume, EachChangeOfTheDataIsNamedAndNothingIsComputed) {
   EXPECT_EQ(last.out.find("MIL"), std::string::npos) << last.out;
 }
 
+TEST(Resume, ADryRunLooksIntoTheRunFolder) {
+  const OwnSlides slides;
+  const Arguments dry = slides.arguments({"--dry-run"});
+  EXPECT_EQ(train(dry).exit_code, 0);
+  EXPECT_FALSE(fs::exists(slides.run()));
+  ASSERT_EQ(train(slides.arguments()).exit_code, 0);
+  const std::string state = text_of(slides.run() + "/state.json");
+  EXPECT_EQ(train(dry).exit_code, 0);
+  EXPECT_EQ(text_of(slides.run() + "/state.json"), state);
+  expect_error(train(slides.arguments({"--dry-run", "--seed", "9"})), 1, {"another configuration", "seed"});
+  replace_in(slides.table(), slides.negative() + ".tif,normal", slides.negative() + ".tif,tumor");
+  expect_error(train(dry), 1, {"slides.csv has changed since this run began: 1 label"});
+  put(slides.folder() / "file", "");
+  Arguments elsewhere = dry;
+  std::replace(elsewhere.begin(), elsewhere.end(), slides.run(), slides.folder() / "file/run");
+  expect_error(train(elsewhere), 1, {"file", "is no folder"});
+}
+
 /// A run on features, with labels and splits in files of their own.
 TEST(Resume, ChangedFeaturesLabelsAndSplitsAreNamedAndOtherSpellingsResume) {
   const OwnSlides slides;
