@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <type_traits>
 
 #include "kernels/ptx/lane_values.h"
 #include "tensor/check.h"
@@ -13,11 +14,17 @@ enum class Comparison : uint8_t { eq, ne, lt, le, gt, ge, equ, neu, ltu, leu, gt
 /// How a comparison is combined with a predicate.
 enum class Combination : uint8_t { none, conjunction, disjunction, exclusive };
 
+template <typename T>
+bool is_nan(T x) {
+  if constexpr (std::is_floating_point_v<T>) return std::isnan(x);
+  return false;
+}
+
 /// The ones that end in u are true where an operand is NaN.
 template <Comparison kComparison, typename T>
 bool holds(T a, T b) {
   if constexpr (kComparison == Comparison::num || kComparison == Comparison::nan) {
-    const bool unordered = a != a || b != b;
+    const bool unordered = is_nan(a) || is_nan(b);
     return unordered == (kComparison == Comparison::nan);
   }
   switch (kComparison) {
