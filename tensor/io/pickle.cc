@@ -25,7 +25,7 @@ class PickleMachine {
   std::size_t position() const { return position_; }
 
  private:
-  static constexpr uint64_t kPointer = 2 * sizeof(PickleValue*);  // in a vector that grows
+  static constexpr uint64_t kPointer = 2 * sizeof(void*);  // in a vector that grows
 
   // Reading bytes.
   std::string_view take(uint64_t count) {

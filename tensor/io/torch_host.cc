@@ -44,7 +44,7 @@ PickleValue* ordered_dict(PickleArena& arena, const PickleValue& arguments) {
   check(arguments.items[0]->kind == Kind::list, "pickle: an OrderedDict of something other than pairs");
   for (const PickleValue* pair : arguments.items[0]->items) {  // as Python 2 wrote it
     check(pair->items.size() == 2, "pickle: an OrderedDict of something other than pairs");
-    arena.take(4 * sizeof(PickleValue*));
+    arena.take(4 * sizeof(void*));
     dict->items.insert(dict->items.end(), pair->items.begin(), pair->items.end());
   }
   return dict;
