@@ -59,7 +59,9 @@ template <Comparison kComparison, typename T>
 LaneMask compare(Warp& warp, const Instruction& in) {
   const LaneValues<T> a(warp, in.a), b(warp, in.b);
   uint32_t bits[kLanes];
+#ifndef __clang__  // which vectorises without being told, and warns of the word
 #pragma GCC ivdep
+#endif
   for (int lane = 0; lane < kLanes; ++lane) bits[lane] = holds<kComparison>(a[lane], b[lane]) ? 1 : 0;
   LaneMask result = 0;
   for (int lane = 0; lane < kLanes; ++lane) result |= bits[lane] << lane;

@@ -159,7 +159,9 @@ uint64_t run(const Launch& launch);
 template <typename F>
 inline void for_each_lane(LaneMask mask, F&& f) {
   if (mask == kAllLanes) {
+#ifndef __clang__  // which vectorises without being told, and warns of the word
 #pragma GCC ivdep
+#endif
     for (int lane = 0; lane < kLanes; ++lane) f(lane);
   } else {
     for (int lane = 0; lane < kLanes; ++lane) {
