@@ -31,8 +31,9 @@ void expect_says(const std::string& error, const char* name, const char* remedy)
 using namespace std::string_literals;
 
 TEST(ForeignFileTest, FormatsThatAreNoTiffAreNamed) {
-  expect_says(refusal_of("a.dcm", std::string(128, '\0') + "DICM" + std::string(50, 'x')), "DICOM",
-              "vips tiffsave");
+  std::string dicom(128, '\0');
+  dicom.append("DICM").append(50, 'x');
+  expect_says(refusal_of("a.dcm", dicom), "DICOM", "vips tiffsave");
   expect_says(refusal_of("a.mrxs", "\xFF\xD8\xFF\xE0 a picture"), "MIRAX", "vips tiffsave");
   expect_says(refusal_of("a.MRXS", "anything"), "MIRAX", "vips tiffsave");
   expect_says(refusal_of("a.vms", "[Virtual Microscope Specimen]\nNoLayers=1\n"), "Hamamatsu VMS",
