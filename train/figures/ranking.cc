@@ -30,11 +30,7 @@ std::size_t digit_of(uint64_t key, int digit) {
 
 void check_labels_and_scores(std::span<const int> labels, std::span<const double> scores) {
   check(labels.size() == scores.size(), "metrics: {} labels for {} scores", labels.size(), scores.size());
-  bool good = true;
   for (std::size_t i = 0; i < labels.size(); ++i) {
-    good = good & (labels[i] == 0 || labels[i] == 1) & (scores[i] == scores[i]);
-  }
-  for (std::size_t i = 0; !good && i < labels.size(); ++i) {
     check(labels[i] == 0 || labels[i] == 1, "metrics: label {} of item {}; only 0 and 1 are known", labels[i],
           i);
     check(!std::isnan(scores[i]), "metrics: the score of item {} is NaN", i);
