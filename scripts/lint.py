@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,19 +31,31 @@ def forbidden_words():
     return found
 
 
+def without_launcher(command):
+    """A compile command without the compiler cache that Meson puts before it where it finds one: clang-tidy takes the
+    first word for the compiler."""
+    words = command.split(" ")
+    return " ".join(words[1:]) if Path(words[0]).name in ("ccache", "sccache") else command
+
+
 def clang_tidy(build):
     database = json.loads((build / "compile_commands.json").read_text())
+    for entry in database:
+        entry["command"] = without_launcher(entry["command"])
     files = sorted({str((Path(e["directory"]) / e["file"]).resolve()) for e in database if e["file"].endswith(".cc")})
     files = [f for f in files if Path(f).is_relative_to(ROOT) and not Path(f).is_relative_to(build.resolve())]
     files = [f for f in files if not f.endswith(("_test.cc", "_bench.cc"))]
     files = [f for f in files if Path(f).relative_to(ROOT).parts[0] not in ("tests", "bench")]
 
+    commands = tempfile.TemporaryDirectory()
+    (Path(commands.name) / "compile_commands.json").write_text(json.dumps(database))
+
     def run(name):
-        result = subprocess.run(["clang-tidy", "--quiet", "-p", str(build), name], capture_output=True, text=True)
+        result = subprocess.run(["clang-tidy", "--quiet", "-p", commands.name, name], capture_output=True, text=True)
         return name, result.returncode, result.stdout
 
     failed = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with commands, ThreadPoolExecutor(os.cpu_count()) as pool:
         for name, code, output in pool.map(run, files):
             if code != 0:
                 failed.append(str(Path(name).relative_to(ROOT)))
