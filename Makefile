@@ -3,6 +3,8 @@
 #   make          release build; programs in bin/          make verify   sanitizers: the slow evidence
 #   make demo     the whole method on a phantom, a report  make bench    build and run the benchmark programs
 #   make test     build and run all tests                  make format   rewrite sources with clang-format
+#   make check OP=softmax   all that speaks for one operation      make debug    for gdb, in build-debug
+#   make install  PREFIX=/usr/local, DESTDIR=; uninstall           SETUP=no      installs no packages
 #   make clean    remove build folders and bin/            make lint     format check, dialect lint, clang-tidy
 #   make fuzz     hostile files at every reader, by coverage; READER=slide SECONDS=600
 #   make gpu-kit  one archive for a machine with an NVIDIA GPU and nothing else; GPU=80,90 names architectures
@@ -12,12 +14,15 @@ BUILD := build
 PROGRAMS := train predict slide
 # MESON_FLAGS=--werror makes warnings errors, as the gate does.
 MESON_FLAGS ?=
+# SETUP=no installs nothing: libraries are those that pkg-config finds.
+SETUP ?= yes
+export SETUP
 # Test programs of the ASan+UBSan pass; empty: all of them.
 ASAN_PROGRAMS ?=
 # Orders of threads and blocks in which that pass runs every kernel on the SIMT machine: all 14, or 3 when empty.
 SIMT_SCHEDULES ?= all
 
-.PHONY: all setup demo test fuzz verify verify-asan verify-tsan verify-race verify-devices verify-nvcc verify-ptx verify-ptx-here kernel-table bench gpu-kit gpu-report format format-check lint clean
+.PHONY: all setup install uninstall debug check demo test fuzz verify verify-asan verify-tsan verify-race verify-devices verify-nvcc verify-ptx verify-ptx-here kernel-table bench gpu-kit gpu-report format format-check lint clean
 
 all: setup $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet $(addprefix train/,$(PROGRAMS))
@@ -73,6 +78,17 @@ verify-race:
 	@[ -e build-tsan/build.ninja ] || CC=clang CXX=clang++ meson setup build-tsan $(MESON_FLAGS) -Db_sanitize=thread -Db_lundef=false -Doptimization=1 >/dev/null
 	@ninja -C build-tsan --quiet tests/kernels_test tests/race_fault_test
 	@scripts/with_archer.sh python3 tests/race_check.py build-tsan $(RACE_CHECK)
+
+# One operation of kernels/, for who has just edited it: build, tests, racecheck, format, dialect, clang-tidy. make check OP=softmax
+check: setup $(BUILD)/build.ninja
+	@scripts/setup.sh lint && scripts/setup.sh verify
+	@[ -e build-tsan/build.ninja ] || CC=clang CXX=clang++ meson setup build-tsan $(MESON_FLAGS) -Db_sanitize=thread -Db_lundef=false -Doptimization=1 >/dev/null
+	@scripts/with_archer.sh python3 scripts/check_operation.py "$(OP)" $(BUILD) build-tsan
+
+# For gdb: no optimisation, all symbols; programs and tests in build-debug (CONTRIBUTING.md shows a session).
+debug: setup
+	@[ -e build-debug/build.ninja ] || meson setup build-debug $(MESON_FLAGS) --buildtype=debug -Dcuda=disabled >/dev/null
+	@ninja -C build-debug --quiet $(addprefix train/,$(PROGRAMS)) tests/kernels_test
 
 # Against PyTorch, oneDNN and OpenSlide, and the memory limits; what is not installed is skipped by name.
 # One of them: make bench BENCHMARKS=pytorch_mil
@@ -133,5 +149,18 @@ format-check:
 lint: all format-check
 	@python3 scripts/lint.py $(BUILD)
 
+# A build of its own, without tests, to PREFIX; DESTDIR stands before it for who makes packages. `make install` as an ordinary user: PREFIX=$HOME/.local
+PREFIX ?= /usr/local
+DESTDIR ?=
+install: setup
+	@meson setup build-install $(if $(wildcard build-install/build.ninja),--reconfigure) --prefix=$(PREFIX) -Dtests=disabled $(MESON_FLAGS) >build-install.log 2>&1 || { cat build-install.log; exit 1; }
+	@mv build-install.log build-install/setup.log
+	@ninja -C build-install --quiet
+	@DESTDIR=$(DESTDIR) meson install -C build-install --no-rebuild
+
+uninstall:
+	@[ -e build-install/meson-logs/install-log.txt ] || { echo "uninstall: nothing was installed from this folder"; exit 1; }
+	@ninja -C build-install --quiet uninstall
+
 clean:
-	rm -rf $(BUILD) build-asan build-nvcc build-ptx build-tsan build-fuzz bin
+	rm -rf $(BUILD) build-install build-debug build-asan build-nvcc build-ptx build-tsan build-fuzz bin

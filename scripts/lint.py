@@ -38,12 +38,12 @@ def without_launcher(command):
     return " ".join(words[1:]) if Path(words[0]).name in ("ccache", "sccache") else command
 
 
-def clang_tidy(build):
+def clang_tidy(build, folder=ROOT):
     database = json.loads((build / "compile_commands.json").read_text())
     for entry in database:
         entry["command"] = without_launcher(entry["command"])
     files = sorted({str((Path(e["directory"]) / e["file"]).resolve()) for e in database if e["file"].endswith(".cc")})
-    files = [f for f in files if Path(f).is_relative_to(ROOT) and not Path(f).is_relative_to(build.resolve())]
+    files = [f for f in files if Path(f).is_relative_to(folder) and not Path(f).is_relative_to(build.resolve())]
     files = [f for f in files if not f.endswith(("_test.cc", "_bench.cc"))]
     files = [f for f in files if Path(f).relative_to(ROOT).parts[0] not in ("tests", "bench")]
 

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Installs the distribution packages that Microtome needs (Debian 12; Ubuntu 24.04 has them under the same names, untried).
 # Usage: scripts/setup.sh build | lint | verify | bench | kit
-# Quick when nothing is missing; asks for sudo only when something is, and only when not root.
+# Quick when nothing is missing; asks for sudo only when something is, and only when not root. SETUP=no: does nothing, for
+# machines whose libraries came another way (modules, conda, an administrator); Meson then names what it does not find.
 set -euo pipefail
+[ "${SETUP:-}" != no ] || exit 0
 
 build="g++ meson ninja-build pkg-config python3 libtiff-dev libjpeg-dev libopenjp2-7-dev zlib1g-dev libhwy-dev libhdf5-dev libpugixml-dev
   nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libfmt-dev libzip-dev libstb-dev libssl-dev libgtest-dev libbenchmark-dev"

@@ -1,11 +1,9 @@
 // bin/slide: looks at whole-slide images. Its whole command line stands here, so that CLI11 is compiled once.
 
-#include <fmt/format.h>
-
 #include <CLI/CLI.hpp>
 
-#include "tensor/check.h"
 #include "tensor/parallel.h"
+#include "train/cli/command_text.h"
 #include "train/cli/program.h"
 #include "train/cli/slide_commands/command.h"
 #include "wsi/slide.h"
@@ -154,6 +152,7 @@ void add_tissue_command(CLI::App& program) {
 
 int run(int argc, char** argv) {
   CLI::App program("Looks at whole-slide images: what they say, how they look.", "slide");
+  add_program_flags(program);
   program.require_subcommand(1);
   program.footer(
       "Example: slide info tumor_001.tif\n`slide COMMAND --help` tells a command's options and defaults.");
@@ -165,8 +164,7 @@ int run(int argc, char** argv) {
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return program.exit(error);  // --help
-    throw UsageError(fmt::format("{}; see slide --help", error.what()));
+    answer(program, error);
   }
   return 0;
 }

@@ -95,6 +95,9 @@ void run(const Config& config) {
   if (config.threads > 0) set_thread_count(static_cast<int>(config.threads));
   use_device(config);
   const bool is_phantom = dataset_kind(config).lies_in_run;
+  if (config.preset == Preset::fast && !is_phantom)
+    std::printf(
+        "preset fast: for small machines, not the published method to the letter, which is --preset paper\n");
   const wsi::PhantomSetOptions phantom = is_phantom ? phantom_options(config) : wsi::PhantomSetOptions{};
   parse_patch_scale(config.mpp);
   const Shard shard = parse_shard(config.shard);
@@ -137,6 +140,11 @@ void run(const Config& config) {
   } else {
     slides = without_tiles(dataset);
   }
+  const auto stopped_after = [&](const std::string& stage) {
+    std::printf("%s%s is done%s\n", is_shard ? ("shard " + config.shard + ": ").c_str() : "", stage.c_str(),
+                is_shard ? "" : "; the same command without --until goes on");
+  };
+  if (config.until == Until::tile) return stopped_after("tile");
   PatchSource patches(slides, config);
   RunContext context{config, folder, dataset, slides, patches};
   result = run_method(context);
@@ -144,6 +152,7 @@ void run(const Config& config) {
     std::printf("shard %s is done\n", config.shard.c_str());
     return;
   }
+  if (config.until != Until::end) return stopped_after(choice_name(config.until));
   count_slides(dataset, result);
   result.classes = dataset.classes;
   result.slides_left_out = static_cast<int64_t>(dataset.left_out.size()) + left_out_before;

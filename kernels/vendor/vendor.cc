@@ -76,7 +76,7 @@ std::string vendor_module_path() {
   std::error_code error;
   const auto folder = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
   std::filesystem::path candidate;
-  for (const char* place : {".", "../kernels/vendor", "../../kernels/vendor"}) {
+  for (const char* place : {".", "../lib/microtome", "../kernels/vendor", "../../kernels/vendor"}) {
     candidate = (folder / place / kVendorModuleName).lexically_normal();
     if (std::filesystem::exists(candidate, error)) break;
   }

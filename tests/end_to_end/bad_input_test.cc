@@ -5,12 +5,14 @@
 
 #include <cstring>
 #include <limits>
+#include <sstream>
 
 #include "models/resnet.h"
 #include "models/weights.h"
 #include "tensor/io/safetensors.h"
 #include "tensor/sanitizers.h"
 #include "tests/end_to_end/programs.h"
+#include "train/cli/terminal.h"
 #include "wsi/tiff/writer.h"
 
 namespace mt::end_to_end {
@@ -61,6 +63,20 @@ TEST(BadInput, WrongFlag) {
   expect_error(slide({"info", "slide.tif", "--colour"}), 2, {"--colour", "--help"});
   expect_error(slide({"paint", "slide.tif"}), 2, {"subcommand", "--help"});
   EXPECT_FALSE(fs::exists("nowhere"));
+}
+
+TEST(CommandLine, HelpFitsEightyColumnsAndNamesDefaultsByPreset) {
+  for (const ProgramResult& result :
+       {train({"--help"}), train({"--help-all"}), slide({"--help"}), slide({"tissue", "--help"})}) {
+    EXPECT_EQ(result.exit_code, 0);
+    std::istringstream lines(result.out);
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(train::width_of(line), 80) << line;
+  }
+  // From preset_config(), for slides of one's own, for another preset, and for the phantom.
+  const std::string all = train({"--help-all"}).out;
+  EXPECT_NE(all.find("[20; paper: 350; tiny: 4]"), std::string::npos) << all;
+  EXPECT_NE(train({"--preset", "paper", "--help-all"}).out.find("[350]"), std::string::npos);
+  EXPECT_NE(train({"--data", "phantom", "--help"}).out.find("[1.0]"), std::string::npos);
 }
 
 TEST(BadInput, WrongValue) {

@@ -247,15 +247,20 @@ TEST(TinyRun, GivenFeaturesTrainTheSameBagModel) {
 
 TEST(TinyRun, ShardsFillOneRunFolder) {
   const TemporaryFolder folder;
-  const Arguments quick{"--method", "mil", "--pretrain", "none"};
   const auto run_quick = [&](const std::string& run, const Arguments& more) {
-    Arguments arguments = tiny_run(folder / run, quick);
+    Arguments arguments = tiny_run(folder / run, {"--method", "mil"});
     arguments.insert(arguments.end(), more.begin(), more.end());
     const auto result = train(arguments);
     EXPECT_EQ(result.exit_code, 0) << result.str();
     return result;
   };
   run_quick("whole", {});
+  // Two machines tile, one pre-trains, two embed, one goes on.
+  run_quick("parts", {"--shard", "1/2", "--until", "tile"});
+  run_quick("parts", {"--shard", "2/2", "--until", "tile"});
+  EXPECT_FALSE(fs::exists(folder / "parts/encoders/initial.safetensors"));
+  run_quick("parts", {"--until", "pretrain"});
+  EXPECT_TRUE(fs::exists(folder / "parts/encoders/initial.safetensors"));
   run_quick("parts", {"--shard", "1/2"});
   EXPECT_FALSE(fs::exists(folder / "parts/result.json"));
   run_quick("parts", {"--shard", "2/2"});
@@ -265,6 +270,30 @@ TEST(TinyRun, ShardsFillOneRunFolder) {
   run_quick("parts", {});
   EXPECT_EQ(fs::last_write_time(features), written);
   expect_same_results(result_of(folder / "parts"), result_of(folder / "whole"));
+}
+
+TEST(TinyRun, StopsAfterTheStageThatIsNamedAndGoesOnFromThere) {
+  const TemporaryFolder folder;
+  const auto run_until = [&](const Arguments& more) {
+    const auto result = train(tiny_run(folder / "run", more));
+    EXPECT_EQ(result.exit_code, 0) << result.str();
+    return result.out;
+  };
+  // Each stage and a file that only the one after it writes.
+  const std::vector<std::pair<std::string, std::string>> stages{
+      {"tile", "encoders/initial.safetensors"},
+      {"pretrain", "features/initial/test_004.h5"},
+      {"embed", "rounds/initial+ranking/mil.safetensors"},
+      {"mil", "rounds/hnm+ranking/1/encoder.safetensors"}};
+  for (const auto& [stage, next] : stages) {
+    const std::string out = run_until({"--until", stage});
+    EXPECT_NE(out.find(stage + " is done; the same command without --until goes on"), std::string::npos)
+        << out;
+    EXPECT_FALSE(fs::exists(fs::path(folder / "run") / next)) << stage;
+    EXPECT_FALSE(fs::exists(folder / "run/result.json")) << stage;
+  }
+  run_until({});
+  for (const auto& [stage, next] : stages) EXPECT_TRUE(fs::exists(fs::path(folder / "run") / next)) << next;
 }
 
 }  // namespace

@@ -10,23 +10,45 @@
 #include <type_traits>
 
 #include "tensor/check.h"
-#include "train/cli/version.h"
+#include "train/cli/command_text.h"
 #include "train/settings/config_options.h"
 #include "train/settings/toml.h"
 
 namespace mt::train {
 namespace {
 
-constexpr const char* kFooter = R"(
-Examples:
-  train --data phantom --run runs/demo
-  train --data camelyon16 --root /data/camelyon16 --weights simclr.pth --channels bgr --run runs/c16
-  train --data slides.csv --preset fast --pretrain simclr --run runs/mine
-  train --data slides.csv --method mil --features uni_features/ --run runs/uni
-  train --data tcga.csv --root /data/svs --positive mutant --preset fast --run runs/egfr
+/// What --help shows; --help-all shows all.
+const std::vector<std::string> kCommon{"data",    "root",   "splits", "positive",        "features",
+                                       "weights", "preset", "method", "ablation",        "mpp",
+                                       "run",     "seed",   "device", "skip-bad-slides", "dry-run"};
 
-Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted. docs/inputs.md says what can be fed in, docs/paper.md
-where presets and paper differ.)";
+template <typename T>
+std::string value_text(const T& value) {
+  if constexpr (std::is_same_v<T, std::string>) {
+    return value;
+  } else if constexpr (IsChoice<T>) {
+    return choice_name(value);
+  } else if constexpr (std::is_same_v<T, bool>) {
+    return value ? "on" : "";
+  } else {
+    return fmt::format("{}", value);
+  }
+}
+
+/// Stands for a table of slides where only the kind of data counts.
+const std::string kTable = "slides.csv";
+
+constexpr const char* kFooter =
+    "Examples:\n"
+    "  train --data phantom --run runs/demo\n"
+    "  train --data slides.csv --run runs/mine\n"
+    "  train --data tcga.csv --root /data/svs --positive mutant --run runs/egfr\n"
+    "  train --data slides.csv --method mil --features uni/ --run runs/uni\n"
+    "  train --data camelyon16 --root /data/camelyon16 --preset paper \\\n"
+    "        --weights simclr.pth --channels bgr --run runs/c16\n"
+    "\n"
+    "Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted. docs/inputs.md says what can be fed in, "
+    "docs/paper.md where presets and paper differ.";
 
 /// An app whose flags write into `config` (its present values are the defaults that --help shows).
 std::unique_ptr<CLI::App> make_app(Config& config, std::string& config_file) {
@@ -34,10 +56,10 @@ std::unique_ptr<CLI::App> make_app(Config& config, std::string& config_file) {
       "Weakly supervised whole-slide-image classification with hard-negative mining, "
       "straight from the slides.",
       "train");
-  app->set_version_flag("--version", std::string("microtome ") + kVersion);
+  add_program_flags(*app);
+  app->set_help_flag("-h,--help", "Print the settings that people use");
+  app->set_help_all_flag("--help-all", "Print every setting");
   app->footer(kFooter);
-  app->add_option("--config", config_file, "TOML file with any of the options below; flags override it")
-      ->group("The run");
   visit_options(config, [&](const OptionText& text, auto& member) {
     using T = std::remove_cvref_t<decltype(member)>;
     const std::string flag = std::string("--") + text.name;
@@ -54,11 +76,41 @@ std::unique_ptr<CLI::App> make_app(Config& config, std::string& config_file) {
     }
     option->group(text.group);
   });
+  app->add_option("--config", config_file, "TOML file with any of these options; flags override it")
+      ->group("The run");
   return app;
 }
 
-[[noreturn]] void usage_error(const CLI::Error& error) {
-  throw UsageError(std::string(error.what()) + "; see train --help");
+/// The default of every option: for slides of one's own with --preset fast, and what other presets and the
+/// phantom have instead, as in "20; paper: 350; tiny: 4". Where data or preset were given, theirs alone.
+std::map<std::string, std::string> defaults_told(const Config& given) {
+  const auto values = [](const Config& config) {
+    std::vector<std::string> texts;
+    visit_options(config, [&](const OptionText&, const auto& value) { texts.push_back(value_text(value)); });
+    return texts;
+  };
+  const bool told = given.preset != Preset::not_given || !given.data.empty();
+  const std::string data = given.data.empty() ? kTable : given.data;
+  const std::vector<std::string> base = values(preset_config(given.preset, data));
+  std::vector<std::pair<std::string, std::vector<std::string>>> others;
+  if (!told) {
+    others = {{"paper", values(preset_config(Preset::paper, kTable))},
+              {"tiny", values(preset_config(Preset::tiny, kTable))},
+              {"phantom", values(preset_config(Preset::fast, kPhantom))}};
+  }
+  std::map<std::string, std::string> told_of;
+  std::size_t i = 0;
+  visit_options(given, [&](const OptionText& option, const auto&) {
+    std::string text = base[i];
+    const std::string_view name = option.name;
+    for (const auto& [whose, theirs] : others) {
+      if (theirs[i] != base[i]) text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", whose, theirs[i]);
+    }
+    ++i;
+    if (name != "data" && name != "preset") told_of[option.name] = text;
+  });
+  told_of["preset"] = "fast";
+  return told_of;
 }
 
 /// `text` into a member of the configuration; throws Error naming file and key when it does not fit.
@@ -112,32 +164,28 @@ std::optional<Config> parse_train_options(int argc, const char* const* argv) {
   auto first = make_app(chosen, config_file);
   try {
     first->parse(argc, argv);
-  } catch (const CLI::CallForHelp&) {
-    Config defaults = preset_config(chosen.preset, chosen.data.empty() ? "phantom" : chosen.data);
-    defaults.data = chosen.data;
-    std::printf("%s", make_app(defaults, config_file)->help().c_str());
+  } catch (const CLI::ParseError& error) {
+    for (const auto& [name, value] : defaults_told(chosen))
+      first->get_option("--" + name)->default_str(value);
+    answer(*first, error, kCommon);
     return std::nullopt;
-  } catch (const CLI::CallForVersion&) {
-    std::printf("microtome %s\n", kVersion);
-    return std::nullopt;
-  } catch (const CLI::Error& error) {
-    usage_error(error);
   }
   if (!config_file.empty()) {
     Config from_file;
     apply_config_file(config_file, from_file);
     if (chosen.data.empty()) chosen.data = from_file.data;
-    if (chosen.preset == Preset::by_data) chosen.preset = from_file.preset;
+    if (chosen.preset == Preset::not_given) chosen.preset = from_file.preset;
   }
   Config config = preset_config(chosen.preset, chosen.data);
   if (!config_file.empty()) apply_config_file(config_file, config);
   auto second = make_app(config, config_file);
   try {
     second->parse(argc, argv);
-  } catch (const CLI::Error& error) {
-    usage_error(error);
+  } catch (const CLI::ParseError& error) {
+    answer(*second, error, kCommon);
   }
-  if (config.preset == Preset::by_data) config.preset = preset_config(Preset::by_data, config.data).preset;
+  if (config.preset == Preset::not_given)
+    config.preset = preset_config(Preset::not_given, config.data).preset;
   if (config.pretrain == Pretraining::by_weights) {
     config.pretrain =
         config.weights.empty() && config.features.empty() ? Pretraining::simclr : Pretraining::none;

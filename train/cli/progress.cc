@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "train/cli/terminal.h"
+
 namespace mt::train {
 namespace {
 
@@ -13,11 +15,13 @@ double seconds_since(std::chrono::steady_clock::time_point then) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - then).count();
 }
 
-std::string bar(double share) {
-  constexpr int kCells = 24;
-  const int full = std::clamp(static_cast<int>(share * kCells), 0, kCells);
+constexpr int kMostCells = 24;
+constexpr int kFewestCells = 6;
+
+std::string bar(double share, int cells) {
+  const int full = std::clamp(static_cast<int>(share * cells), 0, cells);
   std::string text;
-  for (int i = 0; i < kCells; ++i) text += i < full ? "━" : "─";
+  for (int i = 0; i < cells; ++i) text += i < full ? "━" : "─";
   return text;
 }
 
@@ -66,21 +70,28 @@ void Progress::draw(bool last) {
   printed_tenth_ = total_ > 0 ? done_ * 10 / total_ : 0;
   const double seconds = seconds_since(begin_);
   const double rate = seconds > 0 ? static_cast<double>(done_ - start_) / seconds : 0;
-  std::string text = fmt::format("  {:<24} ", label_);
-  if (terminal_ && !last)
-    text += bar(total_ > 0 ? static_cast<double>(done_) / static_cast<double>(total_) : 1) + " ";
-  text += fmt::format("{}/{} {}", done_, total_, unit_);
-  if (rate > 0) text += fmt::format("  {:.{}f}/s", rate, rate < 10 ? 1 : 0);
+  const std::string label = fmt::format("  {:<24} ", label_);
+  std::string text = fmt::format("{}/{} {}", done_, total_, unit_);
+  // Of what takes longer than a second each, its seconds.
+  if (rate >= 1) text += fmt::format("  {:.{}f}/s", rate, rate < 10 ? 1 : 0);
+  if (rate > 0 && rate < 1) text += fmt::format("  {:.1f} s each", 1 / rate);
   if (last) {
     text += "  " + duration_text(seconds);
   } else if (rate > 0) {
     text += "  " + duration_text(static_cast<double>(total_ - done_) / rate) + " left";
   }
   if (!note_.empty()) text += "  " + note_;
-  if (terminal_) {
-    std::printf("\r\033[K%s%s", text.c_str(), last ? "\n" : "");
+  const int columns = terminal_columns(STDOUT_FILENO);
+  if (columns == 0) {
+    std::printf("%s%s\n", label.c_str(), text.c_str());
   } else {
-    std::printf("%s\n", text.c_str());
+    // The bar takes what is left: a line that wraps cannot be redrawn.
+    std::string begin = label;
+    const int cells = std::min(columns - 1 - width_of(label) - width_of(text) - 1, kMostCells);
+    if (!last && cells >= kFewestCells)
+      begin += bar(total_ > 0 ? static_cast<double>(done_) / static_cast<double>(total_) : 1, cells) + " ";
+    std::printf("\r\033[K%s%s", last ? (begin + text).c_str() : cut_to(begin + text, columns - 1).c_str(),
+                last ? "\n" : "");
   }
   std::fflush(stdout);
 }

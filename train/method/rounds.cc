@@ -33,6 +33,10 @@ void drop_features(const RoundFiles& files) {
   std::filesystem::remove_all(files.features(), ignored);
 }
 
+void train_first_mil(RunContext& context, Variant variant) {
+  train_mil(context, {context.folder.round(variant, 0), variant.ranking, mil_label(variant, 0)});
+}
+
 VariantResult run_variant(RunContext& context, Variant variant) {
   const Config& config = context.config;
   VariantResult result;
@@ -40,7 +44,7 @@ VariantResult run_variant(RunContext& context, Variant variant) {
   result.method = variant.method;
   result.ranking = variant.ranking;
   std::vector<RoundFiles> rounds{context.folder.round(variant, 0)};
-  train_mil(context, {rounds[0], variant.ranking, mil_label(variant, 0)});
+  train_first_mil(context, variant);
   result.rounds.resize(1);
   result.rounds[0].accepted = true;
 
@@ -87,16 +91,17 @@ RunResult run_method(RunContext& context) {
   if (config.features.empty()) {
     const Shard shard = parse_shard(config.shard);
     if (shard.count > 1) {
-      check(
-          context.folder.done(context.folder.files().pretraining()) || config.pretrain == Pretraining::none,
-          "--shard: pre-training is not finished in {}; run it once without --shard first, or give --weights",
-          config.run);
+      check(context.folder.done(context.folder.files().pretraining()) || config.pretrain == Pretraining::none,
+            "--shard: pre-training is not finished in {}; run it once with --until pretrain first, or give "
+            "--weights",
+            config.run);
       if (!std::filesystem::exists(first.encoder()))
         save_encoder(context.folder.to_write(first.encoder()), make_encoder(config));
       embed(context, first, shard);
       return result;
     }
     pretrain(context);
+    if (config.until == Until::pretrain) return result;
   }
   std::vector<Variant> variants{{config.method, config.ranking == Ranking::on}};
   if (config.ablation) {
@@ -110,10 +115,16 @@ RunResult run_method(RunContext& context) {
   };
   if (config.features.empty() && std::any_of(variants.begin(), variants.end(), wants_features))
     embed(context, first);
+  if (config.until == Until::embed) return result;
   for (const Variant variant : variants) {
     if (config.ablation) std::printf("%s\n", variant.name().c_str());
-    result.variants.push_back(run_variant(context, variant));
+    if (config.until == Until::mil) {
+      train_first_mil(context, variant);
+    } else {
+      result.variants.push_back(run_variant(context, variant));
+    }
   }
+  if (config.until == Until::mil) return result;
   for (const auto& [name, cost] : context.folder.costs())
     result.stages.push_back({name, cost.seconds, cost.updates, cost.images});
   return result;

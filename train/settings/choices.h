@@ -16,7 +16,7 @@
 
 namespace mt::train {
 
-enum class Preset : uint8_t { by_data, paper, fast, tiny };
+enum class Preset : uint8_t { not_given, paper, fast, tiny };
 enum class Method : uint8_t { mil, its2clr, hnm };
 enum class Ranking : uint8_t { on, off };
 enum class Pretraining : uint8_t { by_weights, none, simclr };
@@ -27,6 +27,7 @@ enum class MilFeatures : uint8_t { raw, centred };
 enum class MilSteps : uint8_t { pairs, single };
 enum class FinetuneLoss : uint8_t { joint, two_step };
 enum class Gate : uint8_t { auc_loss, f1 };
+enum class Until : uint8_t { end, tile, pretrain, embed, mil };
 
 template <typename E>
 struct Choice {
@@ -40,7 +41,7 @@ inline constexpr int choices_of = 0;
 
 template <>
 inline constexpr auto choices_of<Preset> = std::to_array<Choice<Preset>>(
-    {{Preset::by_data, ""}, {Preset::paper, "paper"}, {Preset::fast, "fast"}, {Preset::tiny, "tiny"}});
+    {{Preset::not_given, ""}, {Preset::paper, "paper"}, {Preset::fast, "fast"}, {Preset::tiny, "tiny"}});
 template <>
 inline constexpr auto choices_of<Method> =
     std::to_array<Choice<Method>>({{Method::mil, "mil"}, {Method::its2clr, "its2clr"}, {Method::hnm, "hnm"}});
@@ -88,6 +89,13 @@ inline constexpr auto choices_of<FinetuneLoss> = std::to_array<Choice<FinetuneLo
 template <>
 inline constexpr auto choices_of<Gate> = std::to_array<Choice<Gate>>({{Gate::auc_loss, "auc-loss"},
                                                                       {Gate::f1, "f1"}});
+
+template <>
+inline constexpr auto choices_of<Until> = std::to_array<Choice<Until>>({{Until::end, ""},
+                                                                        {Until::tile, "tile"},
+                                                                        {Until::pretrain, "pretrain"},
+                                                                        {Until::embed, "embed"},
+                                                                        {Until::mil, "mil"}});
 
 /// An enum with named values.
 template <typename E>

@@ -86,7 +86,7 @@ Config preset_config(Preset preset, const std::string& data) {
   c.data = data;
   c.mpp = "0.5";
   if (data == kPhantom) apply_phantom_size(c);
-  c.preset = preset != Preset::by_data ? preset : data == kPhantom ? Preset::fast : Preset::paper;
+  c.preset = preset != Preset::not_given ? preset : Preset::fast;
   if (c.preset == Preset::paper) {
     apply_paper(c);
     // The published pre-training is of another scale; on the phantom it stays what fits the phantom.
@@ -146,6 +146,12 @@ void validate(const Config& c) {
   need(c.width >= 8 && c.width % 8 == 0, fmt::format("--width {}: a multiple of 8", c.width));
   need(c.threads >= 0 && c.threads <= kMostThreads,
        fmt::format("--threads {}: 0 (all cores) to {}", c.threads, kMostThreads));
+  need(
+      c.features.empty() || (c.until != Until::tile && c.until != Until::pretrain && c.until != Until::embed),
+      fmt::format("--until {}: with --features there is no such stage", choice_name(c.until)));
+  need(c.shard.empty() || c.until == Until::end || c.until == Until::tile,
+       fmt::format("--until {}: a shard tiles and embeds; --until tile is its only stop",
+                   choice_name(c.until)));
   need(c.device_memory >= 0, "--device-memory: not negative");
   need(c.gpu >= -1, "--gpu: the number of a GPU, from 0, or -1 for the first");
   need(c.gpu == -1 || c.device == Device::cuda, "--gpu: chooses among GPUs, so it needs --device cuda");

@@ -18,7 +18,7 @@ inline constexpr const char* kPhantom = "phantom";
 struct Config {
   // What is done.
   std::string data;  // phantom | camelyon16 | a table of slides
-  Preset preset = Preset::by_data;
+  Preset preset = Preset::not_given;
   Method method = Method::hnm;
   Ranking ranking = Ranking::on;
   bool ablation = false;  // all six of method × ranking
@@ -64,6 +64,7 @@ struct Config {
   bool switch_device = false;  // go on in a run folder of another device
   int64_t device_memory = 0;   // MiB of tensors on the device; 0: no limit
   std::string shard;
+  Until until = Until::end;  // the stage after which to stop
   bool dry_run = false;
   double checkpoint_seconds = 20;
 

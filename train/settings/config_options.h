@@ -13,12 +13,11 @@ void visit_options(C& c, Visitor&& visit) {
                    "annotation,mpp] (CLAM's too), or DSMIL's list of bags",
                    true, true},
         c.data);
-  visit(
-      OptionText{
-          "preset", group,
-          "recipe: paper is the published method to the letter, fast is for small machines, tiny for tests "
-          "(default: fast for the phantom, paper otherwise)"},
-      c.preset);
+  visit(OptionText{"preset", group,
+                   "recipe: fast is for small machines, paper is the published method to the letter (20 "
+                   "rounds, 350 MIL epochs), tiny is for "
+                   "tests"},
+        c.preset);
   visit(
       OptionText{
           "method", group,
@@ -141,6 +140,12 @@ void visit_options(C& c, Visitor&& visit) {
           "i/n: tile and embed this part of the slides, then stop; several machines can fill one folder",
           false},
       c.shard);
+  visit(OptionText{"until", group,
+                   "stop after a stage: the slides are tiled, the encoder is pre-trained, patches are "
+                   "embedded, the first MIL model is "
+                   "trained; without it the same command goes on",
+                   false},
+        c.until);
   visit(OptionText{"dry-run", group, "check everything, say what would be done, compute nothing", false},
         c.dry_run);
   visit(OptionText{"checkpoint-seconds", group, "how often pre-training and MIL training are saved", false},
