@@ -22,7 +22,7 @@ ASAN_PROGRAMS ?=
 # Orders of threads and blocks in which that pass runs every kernel on the SIMT machine: all 14, or 3 when empty.
 SIMT_SCHEDULES ?= all
 
-.PHONY: all setup install uninstall debug check demo test fuzz verify verify-asan verify-tsan verify-race verify-devices verify-nvcc verify-ptx verify-ptx-here kernel-table bench gpu-kit gpu-report format format-check lint clean
+.PHONY: all setup install uninstall debug check demo test fuzz verify verify-asan verify-tsan verify-race verify-devices verify-nvcc verify-ptx verify-ptx-here verify-distributions kernel-table bench gpu-kit gpu-report format format-check lint clean
 
 all: setup $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet $(addprefix train/,$(PROGRAMS))
@@ -148,6 +148,11 @@ format-check:
 
 lint: all format-check
 	@python3 scripts/lint.py $(BUILD)
+
+# README's commands in bare roots of Debian 12 and 13, with g++ and with clang; needs root. DISTRIBUTIONS='trixie trixie:clang++'
+DISTRIBUTIONS ?=
+verify-distributions:
+	@scripts/verify_distributions.sh $(DISTRIBUTIONS)
 
 # A build of its own, without tests, to PREFIX; DESTDIR stands before it for who makes packages. `make install` as an ordinary user: PREFIX=$HOME/.local
 PREFIX ?= /usr/local

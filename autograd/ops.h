@@ -1,14 +1,13 @@
 #pragma once
-// The table of rules: everything that gradients can flow through. Forward and backward of a rule stand side
-// by side in
+// The table of rules: everything that gradients can flow through. Forward and backward of a rule stand side by side in
 //   ops_dense.cc      linear, matmul, conv2d, conv2d_pixels
 //   ops_norm.cc       instance_norm, batch_norm_train, batch_norm_eval, max_pool, global_average_pool
-//   ops_pointwise.cc  add, sub, mul, scale, activation, softmax, l2_normalise, sum, mean,
-//   subtract_column_mean ops_shape.cc      reshape, slice_rows, concat_rows, gather_rows ops_mil.cc
-//   dsmil_attention, gated_attention, max_instances ops_loss.cc       supcon, rank_hinge, bce
-// f32 runs on the tensor's device, f64 on the double reference. The math of each is in kernels/OP/OP.md;
-// shapes that do not fit are an Error that names the operation. A Variable that is not defined() means "there
-// is none" where the text says so. Inputs are contiguous.
+//   ops_pointwise.cc  add, sub, mul, scale, activation, softmax, l2_normalise, sum, mean, subtract_column_mean
+//   ops_shape.cc      reshape, slice_rows, concat_rows, gather_rows
+//   ops_mil.cc        dsmil_attention, gated_attention, max_instances
+//   ops_loss.cc       supcon, rank_hinge, bce
+// f32 runs on the tensor's device, f64 on the double reference. The math of each is in kernels/OP/OP.md; shapes that do not fit are an
+// Error that names the operation. A Variable that is not defined() means "there is none" where the text says so. Inputs are contiguous.
 
 #include <span>
 #include <string>
