@@ -1,85 +1,201 @@
 // bin/predict: a finished run applied to slides.
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
 
 #include "kernels/common/tables.h"
 #include "kernels/device/device.h"
 #include "tensor/check.h"
-#include "tensor/io/atomic_file.h"
 #include "tensor/parallel.h"
 #include "tensor/text.h"
 #include "train/cli/interrupt.h"
+#include "train/cli/predict_options.h"
 #include "train/cli/program.h"
-#include "train/cli/version.h"
 #include "train/cli/wait_policy.h"
-#include "train/feature_files/feature_files.h"
+#include "train/data/datasets/slide_names.h"
+#include "train/data/given_slides.h"
 #include "train/method/predictor.h"
-#include "train/settings/choices.h"
-#include "wsi/png.h"
+#include "train/run/prediction_folder.h"
 
 namespace mt::train {
 namespace {
 
-struct Options {
-  std::string run;
-  std::string variant;
-  std::string out = ".";
-  double mpp_override = 0;
-  float region_score = 0.5F;
-  int threads = 0;
-  std::string device = "cpu";
-  int gpu = -1;  // the first
-  std::string kernels = "auto";
-  std::vector<std::string> slides;
-};
-
-constexpr const char* kFooter = R"(
-For every slide: a line with its score and predicted class, OUT/SLIDE.h5 (features, coordinates, instance_scores) and
-OUT/SLIDE_heatmap.png, and the regions of patches that score --region-score and more as OUT/SLIDE.geojson for QuPath and
-OUT/SLIDE.xml for ASAP. A slide that cannot be read costs one error line; the others go on, and the exit code is 1.
-
-Example:
-  predict --run runs/demo --out predictions runs/demo/phantom/testing/images/test_001.tif)";
-
-int run(const Options& options) {
+Device use_device(const PredictOptions& options) {
   if (options.threads > 0) set_thread_count(options.threads);
   const Device device = parse_device(options.device);
-  if (options.gpu >= 0 && device != Device::cuda)
-    throw UsageError("--gpu: chooses among GPUs, so it needs --device cuda");
   if (options.gpu >= 0) choose_gpu(options.gpu);
   require_device(device);
   choose_kernels(options.kernels, device);
-  const Predictor predictor(options.run, options.variant, options.mpp_override, device);
-  const std::filesystem::path out = options.out;
-  std::filesystem::create_directories(out);
-  std::printf("%-28s %8s %10s %-8s %8s\n", "slide", "score", "threshold", "class", "patches");
-  int failed = 0;
-  for (const std::string& slide : options.slides) {
-    check_interrupted();
+  return device;
+}
+
+/// Score and threshold with as many decimals as it takes to see which is larger.
+std::pair<std::string, std::string> score_and_threshold(const SlidePrediction& slide) {
+  for (int decimals = 6;; decimals += 3) {
+    std::pair texts(fmt::format("{:.{}f}", slide.score, decimals),
+                    fmt::format("{:.{}f}", slide.threshold, decimals));
+    if (texts.first != texts.second || slide.score == slide.threshold || decimals > 15) return texts;
+  }
+}
+
+void print_row(const SlidePrediction& slide) {
+  const auto [score, threshold] = score_and_threshold(slide);
+  for (const std::string& note : slide.notes)
+    std::printf("note: %s: %s\n", printable(slide.slide_id).c_str(), printable(note, 1000).c_str());
+  std::printf("%-28s %8s %10s %-8s %8lld\n", printable(slide.slide_id).c_str(), score.c_str(),
+              threshold.c_str(), printable(slide.call, 40).c_str(), static_cast<long long>(slide.patches));
+  std::fflush(stdout);
+}
+
+class Work {
+ public:
+  Work(const PredictOptions& options, const Predictor& predictor, GivenSlides given)
+      : predictor_(predictor),
+        given_(std::move(given)),
+        folder_(options.out, predictor.model(), options.overwrite),
+        overwrite_(options.overwrite) {
+    for (const std::string& note : given_.notes) std::printf("note: %s\n", printable(note, 4000).c_str());
+  }
+
+  /// Throws Error for files that are not predict's, before anything is computed.
+  void look_around() {
+    std::vector<std::string> foreign;
+    for (const GivenSlide& slide : given_.slides) {
+      check_interrupted();
+      Plan& plan = plans_.emplace_back();
+      if (!slide.problem.empty()) continue;
+      const SlidePrediction* before = folder_.find(slide.record.id);
+      const Predictor::Source source = predictor_.source_of(slide.record);
+      plan.source_sha256 = source.sha256;
+      plan.is_kept = before != nullptr && before->made_from == source.made_from && folder_.is_whole(*before);
+      if (plan.is_kept) continue;
+      if (before != nullptr && !overwrite_) check_same_slide(*before, slide.record, source);
+      for (std::string& name : folder_.foreign(prediction_file_names(slide.record.id)))
+        foreign.push_back(std::move(name));
+    }
+    check(
+        foreign.empty(),
+        "{}: {} that predict did not write, or that {} changed since: {}; take another --out, move {} away, "
+        "or --overwrite replaces {}",
+        folder_.path().string(), counted(foreign.size(), "file"), foreign.size() == 1 ? "was" : "were",
+        listed(foreign, 5), foreign.size() == 1 ? "it" : "them", foreign.size() == 1 ? "it" : "them");
+  }
+
+  /// Predicts slide after slide. What is finished is kept, whatever ends it.
+  void run() {
+    std::printf("%-28s %8s %10s %-8s %8s\n", "slide", "score", "threshold", "class", "patches");
     try {
-      const Prediction prediction = predictor.predict(slide, options.region_score);
-      const std::string base = (out / prediction.slide_id).string();
-      write_features(base + ".h5", prediction.features);
-      wsi::write_png(base + "_heatmap.png", prediction.heatmap);
-      write_file(base + ".geojson", wsi::to_geojson(prediction.regions));
-      write_file(base + ".xml", wsi::to_asap(prediction.regions));
-      if (prediction.given_mpp > 0)
-        std::printf("note: %s says no um/px and is given %g (--mpp-override, or the run's)\n",
-                    printable(slide).c_str(), prediction.given_mpp);
-      std::printf("%-28s %8.6f %10.6f %-8s %8lld\n", prediction.slide_id.c_str(), prediction.score,
-                  prediction.threshold, printable(prediction.class_name, 40).c_str(),
-                  static_cast<long long>(prediction.features.features.dim(0)));
-      std::fflush(stdout);
+      for (std::size_t i = 0; i < given_.slides.size(); ++i) {
+        check_interrupted();
+        take(given_.slides[i], plans_[i]);
+      }
+    } catch (const Interrupted&) {
+      folder_.finish();
+      throw Error(fmt::format("interrupted; {} of {} finished and kept in {}: the same command again keeps "
+                              "them and goes on with the others",
+                              done_, counted(given_.slides.size(), "slide"), folder_.path().string()),
+                  Interrupted().exit_code());
+    } catch (const Error&) {
+      try {
+        folder_.finish();
+      } catch (const Error&) {  // the first error says it
+      }
+      throw;
+    }
+    folder_.finish();
+  }
+
+  int summary() const {
+    std::string text = counted(given_.slides.size(), "slide");
+    if (kept_ > 0) text += fmt::format(", {} of them as before", kept_);
+    if (failed_ > 0) text += fmt::format(", {} failed", failed_);
+    std::printf("%s: %s\n", text.c_str(),
+                printable((folder_.path() / PredictionFolder::kCsv).string(), 1000).c_str());
+    return failed_ == 0 ? 0 : 1;
+  }
+
+ private:
+  /// What is known of a slide before it is predicted.
+  struct Plan {
+    bool is_kept = false;       // its result is there
+    std::string source_sha256;  // empty: it cannot be read
+  };
+
+  void take(const GivenSlide& slide, const Plan& plan) {
+    if (!slide.problem.empty()) {
+      fail(slide, plan, slide.problem);
+      return;
+    }
+    if (plan.is_kept) {
+      ++kept_;
+      print_row(*folder_.find(slide.record.id));
+    } else if (!predict(slide, plan)) {
+      return;
+    }
+    ++done_;
+  }
+
+  bool predict(const GivenSlide& slide, const Plan& plan) {
+    Prediction prediction;
+    try {
+      prediction = predictor_.predict(slide.record);
     } catch (const Interrupted&) {
       throw;
+    } catch (const OutOfMemory&) {
+      throw;
     } catch (const Error& error) {
-      std::fprintf(stderr, "error: %s\n", error.what());
-      ++failed;
+      fail(slide, plan, error.what());
+      return false;
     }
+    folder_.keep(prediction.result, prediction_files(prediction));
+    print_row(prediction.result);
+    return true;
   }
-  return failed == 0 ? 0 : 1;
+
+  /// An older result stays where the slide cannot be read now, and goes where it is another slide now.
+  void fail(const GivenSlide& slide, const Plan& plan, const std::string& reason) {
+    std::fflush(stdout);
+    std::fprintf(stderr, "error: %s\n", printable(reason, 4000).c_str());
+    ++failed_;
+    const SlidePrediction* before = folder_.find(slide.record.id);
+    if (before != nullptr && (plan.source_sha256.empty() || plan.source_sha256 == before->source_sha256))
+      return;
+    const std::string path = slide.record.path.empty()
+                                 ? ""
+                                 : std::filesystem::absolute(slide.record.path).lexically_normal().string();
+    folder_.fail({as_utf8(slide.record.id), as_utf8(path), as_utf8(reason)});
+  }
+
+  /// A slide of the same name and another place is another slide.
+  void check_same_slide(const SlidePrediction& before, const SlideRecord& now,
+                        const Predictor::Source& source) const {
+    const std::string path = as_utf8(std::filesystem::absolute(now.path).lexically_normal().string());
+    check(before.path == path || before.source_sha256 == source.sha256 || source.sha256.empty(),
+          "{}: slide {} is there already, predicted from {}, and {} is another; take another --out, or give "
+          "it another name in a table (slide_id,path)",
+          folder_.path().string(), printable(now.id, 80), before.path, path);
+  }
+
+  const Predictor& predictor_;
+  GivenSlides given_;
+  PredictionFolder folder_;
+  bool overwrite_;
+  std::vector<Plan> plans_;  // of given_.slides
+  std::size_t done_ = 0;
+  std::size_t kept_ = 0;
+  std::size_t failed_ = 0;
+};
+
+int run(const PredictOptions& options) {
+  const Device device = use_device(options);
+  const Predictor predictor({options.run, options.variant, options.mpp_override, options.features_key,
+                             options.region_score, device});
+  GivenSlides given =
+      given_slides({options.inputs, options.features, options.root, options.out, predictor.features_run()});
+  Work work(options, predictor, std::move(given));
+  work.look_around();
+  work.run();
+  return work.summary();
 }
 
 }  // namespace
@@ -87,47 +203,9 @@ int run(const Options& options) {
 
 int main(int argc, char** argv) {
   mt::train::wait_without_spinning(argv);
-  mt::train::Options options;
-  CLI::App app("Applies a finished run to slides.", "predict");
-  app.set_version_flag("--version", std::string("microtome ") + mt::train::kVersion);
-  app.footer(mt::train::kFooter);
-  app.add_option("--run", options.run, "run folder that train has finished")->required();
-  app.add_option("--variant", options.variant, "variant of an ablation run, such as hnm+ranking");
-  app.add_option("--out", options.out, "folder for the results")->capture_default_str();
-  app.add_option("--mpp-override", options.mpp_override,
-                 "micrometres per level-0 pixel, for slides that do not say it (0: as in the run)")
-      ->capture_default_str();
-  app.add_option("--region-score", options.region_score, "least instance score of a patch in a region")
-      ->capture_default_str()
-      ->check(CLI::Range(0.0, 1.0));
-  app.add_option("--threads", options.threads, "threads (0: all cores)")
-      ->capture_default_str()
-      ->check(CLI::Range(0, mt::kMostThreads));
-  app.add_option("--device", options.device, "where to compute: cpu, cuda or simt, whatever the run used")
-      ->capture_default_str()
-      ->check(CLI::IsMember(mt::train::choice_names<mt::Device>()));
-  app.add_option("--gpu", options.gpu,
-                 "which GPU cuda is: its number for nvidia-smi, or its place in CUDA_VISIBLE_DEVICES, from 0 "
-                 "(-1: the first)")
-      ->capture_default_str()
-      ->check(CLI::Range(-1, 1023));
-  app.add_option("--kernels", options.kernels,
-                 "convolutions and matrix products on cuda: own, vendor (cuDNN, cuBLASLt) or auto")
-      ->capture_default_str()
-      ->check(CLI::IsMember(mt::train::choice_names<mt::KernelChoice>()));
-  app.add_option("SLIDE", options.slides, "slides")->required();
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp&) {
-    std::printf("%s", app.help().c_str());
-    return 0;
-  } catch (const CLI::CallForVersion&) {
-    std::printf("microtome %s\n", mt::train::kVersion);
-    return 0;
-  } catch (const CLI::Error& error) {
-    std::fprintf(stderr, "error: %s; see predict --help\n", error.what());
-    return 2;
-  }
   mt::train::catch_interrupts();
-  return mt::train::program_main([&] { return mt::train::run(options); });
+  return mt::train::program_main([&] {
+    const auto options = mt::train::parse_predict_options(argc, argv);
+    return options ? mt::train::run(*options) : 0;
+  });
 }

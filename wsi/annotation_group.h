@@ -10,6 +10,9 @@
 
 namespace mt::wsi {
 
+/// The group of what a model marks on a slide that it calls negative. No reader takes it for tumour.
+inline constexpr const char* kSuspicious = "Suspicious";
+
 /// `ungrouped`: the outline says nothing of what it is; `left_out`: known not to matter.
 enum class AnnotationRole { tumour, excluded, left_out, ungrouped, unknown };
 

@@ -156,6 +156,10 @@ Annotations read_asap(const std::filesystem::path& path, const std::vector<std::
 
 std::string to_asap(const Annotations& annotations) {
   constexpr std::array<const char*, 2> kColours = {"#F4FA58", "#64FE2E"};
+  constexpr const char* kOfSuspicious = "#FF8C00";
+  const auto colour_of = [&](const std::string& group, std::size_t kind) {
+    return kind == 0 && group == kSuspicious ? kOfSuspicious : kColours[kind];
+  };
   std::string xml = "<?xml version=\"1.0\"?>\n<ASAP_Annotations>\n\t<Annotations>\n";
   std::array<std::string, 2> groups;  // of tumour, of excluded areas
   std::size_t number = 0;
@@ -167,7 +171,7 @@ std::string to_asap(const Annotations& annotations) {
     xml += fmt::format(
         "\t\t<Annotation Name=\"{}\" Type=\"Polygon\" PartOfGroup=\"{}\" "
         "Color=\"{}\">\n\t\t\t<Coordinates>\n",
-        escaped(name), escaped(group), kColours[kind]);
+        escaped(name), escaped(group), colour_of(group, kind));
     const std::vector<Point> points = in_one_line(polygon);
     for (std::size_t i = 0; i < points.size(); ++i) {
       xml += fmt::format("\t\t\t\t<Coordinate Order=\"{}\" X=\"{:.3f}\" Y=\"{:.3f}\" />\n", i, points[i].x,
@@ -181,7 +185,7 @@ std::string to_asap(const Annotations& annotations) {
     if (groups[kind].empty()) continue;
     xml += fmt::format(
         "\t\t<Group Name=\"{}\" PartOfGroup=\"None\" Color=\"{}\">\n\t\t\t<Attributes />\n\t\t</Group>\n",
-        escaped(groups[kind]), kColours[kind]);
+        escaped(groups[kind]), colour_of(groups[kind], kind));
   }
   return xml + "\t</AnnotationGroups>\n</ASAP_Annotations>\n";
 }

@@ -196,7 +196,10 @@ Annotations read_geojson(const std::filesystem::path& path, const std::vector<st
 }
 
 std::string to_geojson(const Annotations& annotations) {
-  const std::array<Written, 2> colours = {Written{200, 0, 0}, Written{180, 180, 180}};
+  const auto colour_of = [](const Polygon& polygon) {
+    if (polygon.excluded) return Written{180, 180, 180};
+    return polygon.group == kSuspicious ? Written{255, 140, 0} : Written{200, 0, 0};
+  };
   Written features = Written::array();
   for (const Polygon& polygon : annotations.polygons()) {
     Written feature{{"type", "Feature"}};
@@ -205,8 +208,7 @@ std::string to_geojson(const Annotations& annotations) {
     for (const std::vector<Point>& hole : polygon.holes) rings["coordinates"].push_back(ring_of(hole));
     Written& properties = feature["properties"] = {{"objectType", "annotation"}};
     if (!polygon.name.empty()) properties["name"] = polygon.name;
-    properties["classification"] = {{"name", group_of(polygon)},
-                                    {"color", colours[polygon.excluded ? 1 : 0]}};
+    properties["classification"] = {{"name", group_of(polygon)}, {"color", colour_of(polygon)}};
     features.push_back(std::move(feature));
   }
   const Written collection{{"type", "FeatureCollection"}, {"features", std::move(features)}};

@@ -24,7 +24,10 @@ int program_main(const std::function<int()>& body, const std::string& memory_adv
   std::signal(SIGXFSZ, SIG_IGN);
   flush_denormals();
   try {
-    return body();
+    const int code = body();
+    // What was printed into a full disk is lost, and the exit code says so.
+    const bool is_printed = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+    return is_printed ? code : say("the standard output cannot be written", 1);
   } catch (const OutOfMemory& error) {
     return say(error.what() + memory_advice, 1);
   } catch (const Error& error) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 
 #include "tensor/check.h"
 #include "tensor/text.h"
@@ -23,10 +24,6 @@ std::size_t ending_rank(std::string_view name) {
   return static_cast<std::size_t>(found - kEndings.begin());
 }
 
-bool is_feature_file(std::string_view name) {
-  return ending_rank(name) < kEndings.size();
-}
-
 /// TRIDENT's slide_features_titan and the like hold one vector a slide, no bag.
 bool is_of_whole_slides(const fs::path& file) {
   return file.parent_path().filename().string().starts_with("slide_features");
@@ -34,9 +31,28 @@ bool is_of_whole_slides(const fs::path& file) {
 
 }  // namespace
 
-FeatureFolder::FeatureFolder(fs::path folder)
+bool is_feature_file(std::string_view name) {
+  return ending_rank(name) < kEndings.size();
+}
+
+FeatureFolder::FeatureFolder(fs::path folder, const fs::path& without)
     : folder_(std::move(folder)),
-      files_(folder_, kFoldersBelow, is_feature_file, "give the folder of the features with --features") {}
+      files_(folder_, kFoldersBelow, is_feature_file, "give the folder of the features with --features",
+             without) {}
+
+std::vector<std::string> FeatureFolder::ids() const {
+  std::vector<fs::path> files = files_.all();
+  std::erase_if(files, is_of_whole_slides);
+  const auto is_table = [](const fs::path& file) { return lower_case(file.extension().string()) == ".csv"; };
+  if (!std::all_of(files.begin(), files.end(), is_table)) std::erase_if(files, is_table);
+  std::map<std::string, std::string> names;
+  for (const fs::path& file : files)
+    names.emplace(plain_name(file.filename().string()), file.stem().string());
+  std::vector<std::string> ids;
+  for (const auto& [plain, name] : names) ids.push_back(name);
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
 
 bool FeatureFolder::has(const std::string& id) const {
   std::vector<fs::path> files = files_.find(id);

@@ -73,9 +73,8 @@ void check_scale(const SlideRecord& record, const wsi::Slide& slide, const Confi
         "table",
         record.path.string());
   check(*slide.mpp() <= scale.mpp * kMostMagnified,
-        "{}: has {:.3g} um/px, patches of {} um/px would be magnified {:.1f} times; take a coarser --mpp, or "
-        "leave "
-        "the slide out",
+        "{}: has {:.3g} um/px, patches of {} um/px would be magnified {:.1f} times; leave the slide "
+        "out, or train with a coarser --mpp",
         record.path.string(), *slide.mpp(), config.mpp, *slide.mpp() / scale.mpp);
 }
 
@@ -141,7 +140,7 @@ std::vector<float> tumour_shares(const SlideRecord& record, const wsi::Slide& sl
          record.path.string(), level0.width, level0.height, config.patch, config.mpp, tiling.patch_level0,
          slide.mpp() ? fmt::format(" of {:.3g} um", *slide.mpp()) : "");
   }
-  fail("{}: no patch of {} px holds at least {:.0f} % tissue; see --min-tissue, or leave the slide out",
+  fail("{}: no patch of {} px holds at least {:.0f} % tissue (--min-tissue of train); leave the slide out",
        record.path.string(), config.patch, config.min_tissue * 100);
 }
 

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "tensor/io/named_tensors.h"
 
@@ -20,19 +22,24 @@ struct FeatureAttributes {
   std::optional<int64_t> overlap;              // pixels at the target magnification
   std::optional<int64_t> level0_width;         // of the slide, pixels
   std::optional<int64_t> level0_height;
+  std::optional<double> mpp;  // micrometres per pixel of the patches; written only
 };
 
 struct SlideFeatures {
-  Tensor features;  // (N,D) f32
+  Tensor features;  // (N,D) f32; undefined in a file of scores alone
   Tensor coords;  // (N,2) i64: x, y of each patch's upper left corner, level-0 pixels; undefined if not known
   FeatureAttributes attributes;
   std::string made_from;   // hash of what they were made from, 64 digits; empty: not kept
   NamedTensors instances;  // more datasets with one f32 or i64 per patch, (N) each, such as instance scores
+  /// Text attributes of the file as a whole, such as what made it; written only.
+  std::vector<std::pair<std::string, std::string>> origin;
 };
 
-/// Writes an .h5 file atomically: `features`, `coords` (when defined) with its attributes, and one dataset
-/// for each of `instances`. Behind HDF5's last byte, where other readers do not look, stands `made_from` and
-/// a checksum of the file (tensor/io/seal.h). The same input gives the same bytes.
+/// The bytes of an .h5 file: `features` and `coords` (when defined) with its attributes, and one dataset for
+/// each of `instances`. Behind HDF5's last byte, where other readers do not look, stands `made_from` and a
+/// checksum of the file (tensor/io/seal.h). The same input gives the same bytes. `path` is for messages.
+std::string features_file(const std::string& path, const SlideFeatures& slide);
+/// Writes them atomically.
 void write_features(const std::string& path, const SlideFeatures& slide);
 
 /// Reads a feature file of unknown origin, by its ending in any case: .h5/.hdf5, .pt/.pth (one tensor, a

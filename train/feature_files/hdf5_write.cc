@@ -61,6 +61,14 @@ void write_number(hid_t object, const std::string& path, const char* name,
   }
 }
 
+void write_text(hid_t object, const std::string& path, const std::string& name, const std::string& value) {
+  const Hdf5Handle type(H5Tcopy(H5T_C_S1), H5Tclose, path, name.c_str());
+  H5Tset_size(type, H5T_VARIABLE);
+  H5Tset_cset(type, H5T_CSET_UTF8);
+  const char* text = value.c_str();
+  write_attribute(object, path, name.c_str(), type, &text);
+}
+
 void write_attributes(hid_t coords, const std::string& path, const FeatureAttributes& attributes) {
   write_number(coords, path, "patch_size", attributes.patch_size);
   write_number(coords, path, "patch_size_level0", attributes.patch_size_level0);
@@ -69,12 +77,8 @@ void write_attributes(hid_t coords, const std::string& path, const FeatureAttrib
   write_number(coords, path, "overlap", attributes.overlap);
   write_number(coords, path, "level0_width", attributes.level0_width);
   write_number(coords, path, "level0_height", attributes.level0_height);
-  if (!attributes.name) return;
-  const Hdf5Handle type(H5Tcopy(H5T_C_S1), H5Tclose, path, "name");
-  H5Tset_size(type, H5T_VARIABLE);
-  H5Tset_cset(type, H5T_CSET_UTF8);
-  const char* text = attributes.name->c_str();
-  write_attribute(coords, path, "name", type, &text);
+  write_number(coords, path, "mpp", attributes.mpp);
+  if (attributes.name) write_text(coords, path, "name", *attributes.name);
 }
 
 // The bytes of the file, made in memory: then a full disk is AtomicFile's clear error, not libhdf5's.
@@ -86,7 +90,8 @@ std::string file_image(const std::string& path, const SlideFeatures& slide) {
   H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
   const Hdf5Handle file(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose, path,
                         "the new file");
-  write_dataset(file, path, "features", slide.features);
+  for (const auto& [name, text] : slide.origin) write_text(file, path, name, text);
+  if (slide.features.defined()) write_dataset(file, path, "features", slide.features);
   if (slide.coords.defined()) {
     const Hdf5Handle coords = write_dataset(file, path, "coords", slide.coords);
     write_attributes(coords, path, slide.attributes);
@@ -103,10 +108,12 @@ std::string file_image(const std::string& path, const SlideFeatures& slide) {
 
 }  // namespace
 
-void write_features(const std::string& path, const SlideFeatures& slide) {
-  check(slide.features.defined() && slide.features.rank() == 2 && slide.features.dtype() == DType::f32,
-        "{}: features must be a f32 matrix (N,D)", path);
-  const int64_t patches = slide.features.dim(0);
+std::string features_file(const std::string& path, const SlideFeatures& slide) {
+  const bool has_features = slide.features.defined();
+  check(has_features ? slide.features.rank() == 2 && slide.features.dtype() == DType::f32
+                     : !slide.instances.empty() && slide.instances[0].second.rank() == 1,
+        "{}: features must be a f32 matrix (N,D), or left out with scores in their place", path);
+  const int64_t patches = has_features ? slide.features.dim(0) : slide.instances[0].second.dim(0);
   check(!slide.coords.defined() || slide.coords.shape() == Shape({patches, 2}),
         "{}: coords {} for {} patches", path, slide.coords.defined() ? slide.coords.shape().str() : "",
         patches);
@@ -116,7 +123,11 @@ void write_features(const std::string& path, const SlideFeatures& slide) {
   }
   std::string trailer = "\n";
   if (!slide.made_from.empty()) trailer += std::string(kMadeFromMark) + slide.made_from + "\n";
-  write_file(path, sealed(file_image(path, slide) + trailer + blank_seal() + "\n"));
+  return sealed(file_image(path, slide) + trailer + blank_seal() + "\n");
+}
+
+void write_features(const std::string& path, const SlideFeatures& slide) {
+  write_file(path, features_file(path, slide));
 }
 
 }  // namespace mt::train

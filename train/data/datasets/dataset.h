@@ -80,9 +80,9 @@ Dataset load_camelyon16(const std::filesystem::path& root);
 /// slide_id,label[,path,case_id,split,annotation,mpp]; relative paths start at --root, or at the CSV's
 /// folder. A slide without a path is looked for there by its id, and one folder below (not where the run has
 /// `with_features`, which reads no slides). Or DSMIL's list of bags (columns `0,label`, a feature file and
-/// its label a line), which has features only.
+/// its label a line), which has features only. Without `with_splits` a column split is not looked at.
 Dataset load_slide_csv(const std::filesystem::path& csv, const std::filesystem::path& root,
-                       bool with_features);
+                       bool with_features, bool with_splits = true);
 
 /// Replaces labels and case ids by those of a CLAM label CSV (case_id,slide_id,label), or labels by those of
 /// DSMIL's list of bags (0,label).

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include "tensor/check.h"
 #include "train/data/datasets/slide_names.h"
@@ -10,7 +11,9 @@ namespace mt::train {
 
 namespace fs = std::filesystem;
 
-FilesByName::FilesByName(const fs::path& folder, int depth, Wanted wanted, const std::string& remedy) {
+FilesByName::FilesByName(const fs::path& folder, int depth, Wanted wanted, const std::string& remedy,
+                         fs::path without)
+    : without_(std::move(without)) {
   const fs::path here = folder.empty() ? fs::path(".") : folder;
   check(fs::is_directory(here), "{}: this folder is not there; {}", here.string(), remedy);
   add_folder(here, depth, wanted);
@@ -21,7 +24,8 @@ void FilesByName::add_folder(const fs::path& folder, int depth, Wanted wanted) {
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     std::error_code ignored;
     if (entry.is_directory(ignored)) {
-      if (depth > 0) add_folder(entry.path(), depth - 1, wanted);
+      const bool is_left_out = !without_.empty() && fs::equivalent(entry.path(), without_, ignored);
+      if (depth > 0 && !is_left_out) add_folder(entry.path(), depth - 1, wanted);
       continue;
     }
     const std::string name = entry.path().filename().string();
@@ -46,6 +50,15 @@ std::vector<fs::path> FilesByName::find(const std::string& id) const {
   };
   std::sort(files.begin(), files.end(),
             [&](const fs::path& a, const fs::path& b) { return order(a) < order(b); });
+  return files;
+}
+
+std::vector<fs::path> FilesByName::all() const {
+  std::vector<fs::path> files;
+  for (const auto& [name, path] : by_name_) {
+    if (!path.filename().string().starts_with('.')) files.push_back(path);
+  }
+  std::sort(files.begin(), files.end());
   return files;
 }
 

@@ -95,7 +95,7 @@ bool is_dsmil_list(const CsvTable& table) {
   return !table.find_column({"slide_id", "slide"}) && table.find_column("0") && table.find_column("label");
 }
 
-Dataset load_slide_csv(const fs::path& csv, const fs::path& root, bool with_features) {
+Dataset load_slide_csv(const fs::path& csv, const fs::path& root, bool with_features, bool with_splits) {
   check(fs::exists(csv), "{}: this file is not there", csv.string());
   const CsvTable table = read_csv(csv.string());
   Dataset dataset;
@@ -125,7 +125,7 @@ Dataset load_slide_csv(const fs::path& csv, const fs::path& root, bool with_feat
     slide.label_name = field(row, columns.label);
     slide.case_id = field(row, columns.case_id).empty() ? slide.id : field(row, columns.case_id);
     slide.annotation = resolved(field(row, columns.annotation));
-    if (columns.split) {
+    if (columns.split && with_splits) {
       const auto split = parse_split(field(row, columns.split));
       if (!split) {
         leave_out(slide, fmt::format("split \"{}\": there is train, val and test",

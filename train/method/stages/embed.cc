@@ -93,10 +93,10 @@ SlideFeatures embed_from(DeviceFeed& feed, const Encoder& encoder, const PatchSo
 
 }  // namespace
 
-SlideFeatures embed_slide(const Encoder& encoder, PatchSource& patches, int32_t slide) {
+SlideFeatures embed_slide(const Encoder& encoder, PatchSource& patches, int32_t slide, Progress* progress) {
   DeviceFeed feed(patches, batches_of(slide, patches.at(slide).tiles.count(), patches.config()),
                   encoder.network->device());
-  return embed_from(feed, encoder, patches, slide, nullptr);
+  return embed_from(feed, encoder, patches, slide, progress);
 }
 
 void embed(RunContext& context, const RoundFiles& files, const Shard& shard) {

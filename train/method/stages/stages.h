@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "train/cli/progress.h"
 #include "train/feature_files/feature_files.h"
 #include "train/method/encoder.h"
 #include "train/method/mining.h"
@@ -35,7 +36,8 @@ void pretrain(RunContext& context);
 void embed(RunContext& context, const RoundFiles& files, const Shard& shard = {});
 
 /// Features of all patches of slide number `slide` of the source, with coordinates and attributes.
-SlideFeatures embed_slide(const Encoder& encoder, PatchSource& patches, int32_t slide);
+SlideFeatures embed_slide(const Encoder& encoder, PatchSource& patches, int32_t slide,
+                          Progress* progress = nullptr);
 
 /// Trains a MIL model on the round's features (or on --features) and writes the round's mil, label_scores and
 /// scores.
