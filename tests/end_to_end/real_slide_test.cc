@@ -93,10 +93,13 @@ TEST_F(RealSlide, IsTiledAndPredictedByARunOfOtherSlides) {
   EXPECT_EQ(features.attributes.level0_width, 2220);
   ASSERT_TRUE(features.attributes.level0_magnification.has_value());
   EXPECT_NEAR(*features.attributes.level0_magnification, 20, 0.1);
-  ASSERT_EQ(features.instances.size(), 1U);
-  for (const float score : features.instances[0].second.span<float>()) {
-    EXPECT_GE(score, 0.0F);
-    EXPECT_LE(score, 1.0F);
+  ASSERT_EQ(features.instances.size(), 2U);
+  for (const auto& [name, values] : features.instances) {
+    EXPECT_TRUE(name == "instance_scores" || name == "attention") << name;
+    for (const float value : values.span<float>()) {
+      EXPECT_GE(value, 0.0F);
+      EXPECT_LE(value, 1.0F);
+    }
   }
   EXPECT_EQ(text_of(folder_ / "out" + std::string("/") + kName + "_heatmap.png").substr(1, 3), "PNG");
 }

@@ -221,8 +221,8 @@ TEST(TinyRun, PredictGivesTheScoresOfTheResult) {
   ASSERT_EQ(features.coords.dim(0), features.features.dim(0));
   EXPECT_EQ(text_of(folder / ("out/" + id + "_heatmap.png")).substr(1, 3), "PNG");
   // Regions: the middle of a patch is in one exactly when its instance score is 0.5 or more.
-  const auto geojson = wsi::read_annotations(folder / ("out/" + id + ".geojson"));
-  const auto asap = wsi::read_annotations(folder / ("out/" + id + ".xml"));
+  const auto geojson = wsi::read_annotations(folder / ("out/" + id + "_regions.geojson"), {"Suspicious"});
+  const auto asap = wsi::read_annotations(folder / ("out/" + id + "_regions.xml"), {"Suspicious"});
   const double half = static_cast<double>(features.attributes.patch_size_level0.value_or(0)) / 2;
   const auto coords = features.coords.span<int64_t>();
   const auto scores = features.instances.at(0).second.span<float>();
