@@ -137,4 +137,51 @@ std::vector<Polygon> trace_regions(std::span<const PatchScore> patches, double p
   return polygons;
 }
 
+namespace {
+
+void move(std::vector<Point>& points, double x, double y) {
+  for (Point& point : points) point = {point.x + x, point.y + y};
+}
+
+}  // namespace
+
+std::vector<Polygon> trace_regions_anywhere(std::span<const PatchScore> patches, double patch_level0,
+                                            double step_level0, float at_least) {
+  if (patches.empty()) return {};
+  const double x0 = std::fmod(static_cast<double>(patches[0].x_level0), step_level0);
+  const double y0 = std::fmod(static_cast<double>(patches[0].y_level0), step_level0);
+  const auto is_on_grid = [&](int64_t at, double begin) {
+    return std::abs(std::remainder(static_cast<double>(at) - begin, step_level0)) <= 1;
+  };
+  std::vector<PatchScore> places(patches.begin(), patches.end());
+  std::vector<Polygon> regions;
+  if (std::all_of(places.begin(), places.end(), [&](const PatchScore& place) {
+        return is_on_grid(place.x_level0, x0) && is_on_grid(place.y_level0, y0);
+      })) {
+    for (PatchScore& place : places) {
+      place.x_level0 -= std::llround(x0);
+      place.y_level0 -= std::llround(y0);
+    }
+    regions = trace_regions(places, patch_level0, step_level0, at_least);
+    for (Polygon& region : regions) {
+      move(region.points, std::round(x0), std::round(y0));
+      for (auto& hole : region.holes) move(hole, std::round(x0), std::round(y0));
+    }
+    return regions;
+  }
+  std::erase_if(places, [&](const PatchScore& place) { return !(place.score >= at_least); });
+  std::stable_sort(places.begin(), places.end(),
+                   [](const auto& a, const auto& b) { return a.score > b.score; });
+  for (const PatchScore& place : places) {
+    const auto x = static_cast<double>(place.x_level0);
+    const auto y = static_cast<double>(place.y_level0);
+    Polygon region;
+    region.name = fmt::format("1 patch, highest score {:.3f}", place.score);
+    region.points = {
+        {x, y}, {x + patch_level0, y}, {x + patch_level0, y + patch_level0}, {x, y + patch_level0}};
+    regions.push_back(std::move(region));
+  }
+  return regions;
+}
+
 }  // namespace mt::wsi

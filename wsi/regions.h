@@ -17,4 +17,9 @@ namespace mt::wsi {
 std::vector<Polygon> trace_regions(std::span<const PatchScore> patches, double patch_level0,
                                    double step_level0, float at_least);
 
+/// The same of patches that another program laid: on a grid that begins anywhere, or on none (CLAM's begins
+/// anew in each piece of tissue). Then every patch is a region.
+std::vector<Polygon> trace_regions_anywhere(std::span<const PatchScore> patches, double patch_level0,
+                                            double step_level0, float at_least);
+
 }  // namespace mt::wsi

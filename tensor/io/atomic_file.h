@@ -25,12 +25,12 @@ class AtomicFile {
   /// Appends. Throws Error naming the file and a remedy when the disk is full.
   void write(const void* data, std::size_t bytes);
   void write(std::string_view text) { write(text.data(), text.size()); }
+  /// Writes out what is buffered: a full disk is said here, and not when other files have their names already.
+  void flush();
   /// Flushes, syncs, renames over `path`, syncs the folder.
   void commit();
 
  private:
-  void flush();
-
   std::string path_;
   std::string temporary_path_;
   std::string buffer_;

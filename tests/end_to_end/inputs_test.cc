@@ -70,8 +70,8 @@ TEST(Inputs, ClassNamesStandInTheResultTheReportAndThePrediction) {
   const auto bare = predict({"--run", folder / "run", "--out", folder / "out", "--mpp-override",
                              fmt::format("{}", mpp), folder / "bare.tif", sized});
   ASSERT_EQ(bare.exit_code, 0) << bare.str();
-  EXPECT_NE(bare.out.find("bare.tif says no um/px and is given"), std::string::npos) << bare.out;
-  EXPECT_EQ(bare.out.find(first + ".TIF says no um/px"), std::string::npos) << bare.out;
+  EXPECT_NE(bare.out.find("bare: says no um/px and is given"), std::string::npos) << bare.out;
+  EXPECT_EQ(bare.out.find(first + ": says no um/px"), std::string::npos) << bare.out;
   const bool names_a_class =
       bare.out.find(" wildtype ") != std::string::npos || bare.out.find(" <mutant> ") != std::string::npos;
   EXPECT_TRUE(names_a_class) << bare.out;
@@ -81,7 +81,8 @@ TEST(Inputs, ClassNamesStandInTheResultTheReportAndThePrediction) {
   const auto wrong = predict({"--run", folder / "run", "--out", folder / "wrong", "--mpp-override",
                               fmt::format("{}", mpp / 4), sized});
   ASSERT_EQ(wrong.exit_code, 0) << wrong.str();
-  EXPECT_EQ(plain.out, wrong.out);
+  const auto row_of = [&](const std::string& out) { return out.substr(0, out.rfind("1 slide:")); };
+  EXPECT_EQ(row_of(plain.out), row_of(wrong.out));
 }
 
 TEST(Inputs, EveryProblemIsInOneListBeforeAnythingIsMade) {

@@ -225,7 +225,11 @@ TEST(TinyRun, PredictGivesTheScoresOfTheResult) {
   const auto asap = wsi::read_annotations(folder / ("out/" + id + "_regions.xml"), {"Suspicious"});
   const double half = static_cast<double>(features.attributes.patch_size_level0.value_or(0)) / 2;
   const auto coords = features.coords.span<int64_t>();
-  const auto scores = features.instances.at(0).second.span<float>();
+  const auto instance_scores =
+      std::find_if(features.instances.begin(), features.instances.end(),
+                   [](const auto& entry) { return entry.first == "instance_scores"; });
+  ASSERT_NE(instance_scores, features.instances.end());
+  const auto scores = instance_scores->second.span<float>();
   for (std::size_t i = 0; i < scores.size(); ++i) {
     const double x = static_cast<double>(coords[2 * i]) + half;
     const double y = static_cast<double>(coords[2 * i + 1]) + half;

@@ -78,5 +78,25 @@ TEST(RegionsTest, RandomPatternsAreCoveredExactly) {
   }
 }
 
+TEST(RegionsTest, PatchesOfAnotherProgramMayBeginAnywhere) {
+  // A grid that begins at (3, 7): the same region, there.
+  std::vector<PatchScore> patches = {{3, 7, 0.9F}, {13, 7, 0.8F}, {103, 107, 0.1F}};
+  const auto shifted = trace_regions_anywhere(patches, 10, 10, 0.5F);
+  ASSERT_EQ(shifted.size(), 1U);
+  EXPECT_EQ(shifted[0].name, "2 patches, highest score 0.900");
+  const Annotations region(shifted);
+  EXPECT_EQ(region.coverage(3, 7, 10), 1);
+  EXPECT_EQ(region.coverage(13, 7, 10), 1);
+  EXPECT_EQ(region.coverage(23, 7, 10), 0);
+  // No grid at all: each patch as it lies.
+  patches[1].x_level0 = 18;
+  const auto loose = trace_regions_anywhere(patches, 10, 10, 0.5F);
+  ASSERT_EQ(loose.size(), 2U);
+  EXPECT_EQ(loose[0].name, "1 patch, highest score 0.900");
+  EXPECT_EQ(Annotations(loose).coverage(18, 7, 10), 1);
+  EXPECT_EQ(Annotations(loose).coverage(13, 7, 5), 0);
+  EXPECT_TRUE(trace_regions_anywhere({}, 10, 10, 0.5F).empty());
+}
+
 }  // namespace
 }  // namespace mt::wsi

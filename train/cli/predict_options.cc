@@ -7,39 +7,37 @@
 #include "kernels/common/tables.h"
 #include "tensor/check.h"
 #include "tensor/parallel.h"
-#include "train/cli/version.h"
+#include "train/cli/command_text.h"
 #include "train/settings/choices.h"
 #include "wsi/level.h"
 
 namespace mt::train {
 namespace {
 
-constexpr const char* kFooter = R"(
-INPUT is a slide, a folder of slides (here and one folder below), or a table of them
-as train reads it (slide_id[,path,mpp]; slides without a path are found by their id in
---root). For a run that train made with --features it is a file or a folder of such
-features; a table then names those of the one folder given with --features.
-
-In OUT, for every slide: SLIDE.h5 (coordinates, instance_scores, attention, features),
-SLIDE_heatmap.png (instance scores, blue 0 to red 1), and the regions of patches that
-score --region-score and more, SLIDE_regions.geojson for QuPath and SLIDE_regions.xml
-for ASAP: class Tumor (or what the positive class is called) on a slide called
-positive, Suspicious on one called negative. For all of them: predictions.csv and
-predictions.json (docs/predictions.schema.json).
-
-A file that predict did not write, or that was changed since, is never replaced
-without --overwrite. Slides that OUT holds already, made from the same, are kept; so
-the same command again goes on after an interruption, and ends with the same files. A
-slide that cannot be read costs one error line; the others go on, and the exit code
-is 1.
-
-Examples:
-  predict --run runs/c16 new_slide.svs
-  predict --run runs/c16 --out week_12 /data/week_12 more.svs
-  predict --run runs/egfr --root /data/svs tcga.csv
-  predict --run runs/uni --features uni_features/
-
-Exit codes: 0 done, 1 error (of a slide, too), 2 wrong usage, 130 interrupted.)";
+constexpr const char* kFooter =
+    "INPUT is a slide, a folder of slides (here and one folder below), or a table of them as train reads it "
+    "(slide_id[,path,mpp]; slides without a path are found by their id in --root). For a run that train made "
+    "with --features it is a file or a folder of such features; a table then names those of the one folder "
+    "given with --features.\n"
+    "\n"
+    "In OUT, for every slide: SLIDE.h5 (coordinates, instance_scores, attention, features), "
+    "SLIDE_heatmap.png (instance scores, blue 0 to red 1), and the regions of patches that score "
+    "--region-score and more, SLIDE_regions.geojson for QuPath and SLIDE_regions.xml for ASAP: class Tumor "
+    "(or what the positive class is called) on a slide called positive, Suspicious on one called negative. "
+    "For all of them: predictions.csv and predictions.json (docs/predictions.schema.json).\n"
+    "\n"
+    "A file that predict did not write, or that was changed since, is never replaced without --overwrite. "
+    "Slides that OUT holds already, made from the same, are kept; so the same command again goes on after an "
+    "interruption, and ends with the same files. A slide that cannot be read costs one error line; the "
+    "others go on, and the exit code is 1.\n"
+    "\n"
+    "Examples:\n"
+    "  predict --run runs/c16 new_slide.svs\n"
+    "  predict --run runs/c16 --out week_12 /data/week_12 more.svs\n"
+    "  predict --run runs/egfr --root /data/svs tcga.csv\n"
+    "  predict --run runs/uni --features uni_features/\n"
+    "\n"
+    "Exit codes: 0 done, 1 error (of a slide, too), 2 wrong usage, 130 interrupted.";
 
 /// A finite number of [low, high], and nothing else: CLI::Range lets NaN pass.
 CLI::Validator within(double low, double high, const std::string& words) {
@@ -52,7 +50,7 @@ CLI::Validator within(double low, double high, const std::string& words) {
 }
 
 void add_options(CLI::App& app, PredictOptions& options) {
-  app.set_version_flag("--version", std::string("microtome ") + kVersion);
+  add_program_flags(app);
   app.footer(kFooter);
   app.add_option("--run", options.run, "run folder that train has finished")->required();
   app.add_option("--variant", options.variant, "variant of an ablation run, such as hnm+ranking");
@@ -99,14 +97,9 @@ std::optional<PredictOptions> parse_predict_options(int argc, const char* const*
   add_options(app, options);
   try {
     app.parse(argc, argv);
-  } catch (const CLI::CallForHelp&) {
-    std::printf("%s", app.help().c_str());
+  } catch (const CLI::ParseError& error) {
+    answer(app, error);
     return std::nullopt;
-  } catch (const CLI::CallForVersion&) {
-    std::printf("microtome %s\n", kVersion);
-    return std::nullopt;
-  } catch (const CLI::Error& error) {
-    throw UsageError(std::string(error.what()) + "; see predict --help");
   }
   if (options.inputs.empty() && options.features.empty())
     throw UsageError("INPUT is required: slides, a folder of slides or a table; see predict --help");

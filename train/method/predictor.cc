@@ -81,48 +81,6 @@ void name_regions(Prediction& prediction, std::vector<wsi::Polygon> regions, con
   prediction.regions = wsi::Annotations(std::move(regions));
 }
 
-void move(std::vector<wsi::Point>& points, double x, double y) {
-  for (wsi::Point& point : points) point = {point.x + x, point.y + y};
-}
-
-/// Regions of patches of a grid that begins anywhere; where there is no grid (CLAM's begins anew in each
-/// piece of tissue) every patch is a region.
-std::vector<wsi::Polygon> regions_off_grid(std::vector<wsi::PatchScore> places, double patch, double step,
-                                           float at_least) {
-  const double x0 = std::fmod(static_cast<double>(places[0].x_level0), step);
-  const double y0 = std::fmod(static_cast<double>(places[0].y_level0), step);
-  const auto is_on_grid = [&](int64_t at, double begin) {
-    return std::abs(std::remainder(static_cast<double>(at) - begin, step)) <= 1;
-  };
-  std::vector<wsi::Polygon> regions;
-  if (std::all_of(places.begin(), places.end(), [&](const wsi::PatchScore& place) {
-        return is_on_grid(place.x_level0, x0) && is_on_grid(place.y_level0, y0);
-      })) {
-    for (wsi::PatchScore& place : places) {
-      place.x_level0 -= std::llround(x0);
-      place.y_level0 -= std::llround(y0);
-    }
-    regions = wsi::trace_regions(places, patch, step, at_least);
-    for (wsi::Polygon& region : regions) {
-      move(region.points, std::round(x0), std::round(y0));
-      for (auto& hole : region.holes) move(hole, std::round(x0), std::round(y0));
-    }
-    return regions;
-  }
-  std::erase_if(places, [&](const wsi::PatchScore& place) { return !(place.score >= at_least); });
-  std::stable_sort(places.begin(), places.end(),
-                   [](const auto& a, const auto& b) { return a.score > b.score; });
-  for (const wsi::PatchScore& place : places) {
-    const auto x = static_cast<double>(place.x_level0);
-    const auto y = static_cast<double>(place.y_level0);
-    wsi::Polygon region;
-    region.name = fmt::format("1 patch, highest score {:.3f}", place.score);
-    region.points = {{x, y}, {x + patch, y}, {x + patch, y + patch}, {x, y + patch}};
-    regions.push_back(std::move(region));
-  }
-  return regions;
-}
-
 /// A white page as large as the slide's thumbnail would be, for features without a slide.
 wsi::RgbImage blank_thumbnail(const wsi::Level& level0) {
   const double scale = std::min(
@@ -291,7 +249,7 @@ Prediction Predictor::from_features(const SlideRecord& record) const {
   prediction.heatmap = blank_thumbnail(level0);
   wsi::draw_heatmap(prediction.heatmap, {prediction.heatmap, level0}, places, patch_level0, 0, 1, 1);
   const double step = says_step ? patch_level0 * (patch - overlap) / patch : patch_level0;
-  name_regions(prediction, regions_off_grid(places, patch_level0, step, options_.region_score),
+  name_regions(prediction, wsi::trace_regions_anywhere(places, patch_level0, step, options_.region_score),
                model_.classes[1]);
   return prediction;
 }

@@ -288,6 +288,7 @@ void PredictionFolder::keep(SlidePrediction slide,
   for (const auto& [name, content] : contents) {
     staged.push_back(std::make_unique<AtomicFile>(file(name)));
     staged.back()->write(content);
+    staged.back()->flush();
     slide.files[name] = sha256(content);
     names.push_back(name);
   }

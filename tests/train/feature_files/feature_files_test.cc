@@ -36,7 +36,8 @@ SlideFeatures example(int64_t patches = 5, int64_t width = 4) {
                       .target_magnification = 19.5,
                       .overlap = 0,
                       .level0_width = 97792,
-                      .level0_height = 221184};
+                      .level0_height = 221184,
+                      .mpp = std::nullopt};
   return slide;
 }
 
@@ -83,6 +84,21 @@ TEST(FeaturesTest, EqualContentGivesEqualBytes) {
 }
 
 // feature_files/ was written by h5py and torch 1.13 (see its README).
+TEST(FeaturesTest, ScoresAloneAreNamedWhereFeaturesAreLookedFor) {
+  const TemporaryFolder folder;
+  SlideFeatures slide = example();
+  slide.features = {};
+  slide.origin = {{"producer", "microtome"}};
+  const std::string path = folder / "scores.h5";
+  write_features(path, slide);
+  EXPECT_EQ(features_file("another name.h5", slide), read_file(path));
+  const std::string error = error_of([&] { read_features(path); });
+  for (const char* part : {"scores.h5", "coords", "instance_scores"})
+    EXPECT_NE(error.find(part), std::string::npos) << error;
+  slide.instances.clear();
+  EXPECT_NE(error_of([&] { features_file(path, slide); }).find("(N,D)"), std::string::npos);
+}
+
 TEST(FeaturesTest, ReadsFilesOfOtherPrograms) {
   const std::string files = testing::golden_path("feature_files/");
   for (const char* name : {"trident.h5", "clam.h5", "tensor.pt", "dict.pt", "dsmil.csv"}) {
