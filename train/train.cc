@@ -91,7 +91,7 @@ std::vector<std::string> notes_of(const RunFolder& folder, const Dataset& datase
   return notes;
 }
 
-void run(const Config& config) {
+void run(const Config& config, int argc, const char* const* argv) {
   if (config.threads > 0) set_thread_count(static_cast<int>(config.threads));
   use_device(config);
   const bool is_phantom = dataset_kind(config).lies_in_run;
@@ -160,7 +160,9 @@ void run(const Config& config) {
   result.device = device_runtime(config.device).description();
   result.instruction_set = instruction_set();
   result.threads = thread_count();
+  result.facts = take_facts(folder.files(), argc, argv);
   write_file(folder.files().result().string(), to_json(result));
+  write_file(folder.files().predictions().string(), predictions_csv(result));
   write_report(context, result);
   std::printf("%s\nreport: %s\n", summary_table(result).c_str(), folder.files().report().c_str());
 }
@@ -173,7 +175,7 @@ int main(int argc, char** argv) {
   mt::train::catch_interrupts();
   const auto body = [&] {
     const auto config = mt::train::parse_train_options(argc, argv);
-    if (config) mt::train::run(*config);
+    if (config) mt::train::run(*config, argc, argv);
     return 0;
   };
   return mt::train::program_main(

@@ -62,7 +62,7 @@ void draw_line(RgbImage& image, Point a, Point b, int width, const Colour& colou
 Colour heat_colour(float value) {
   if (std::isnan(value)) return {128, 128, 128};
   constexpr std::array<std::array<float, 3>, 5> kStops = {
-      {{49, 54, 149}, {116, 173, 209}, {255, 255, 191}, {244, 109, 67}, {165, 0, 38}}};
+      {{255, 255, 204}, {254, 217, 118}, {253, 141, 60}, {214, 26, 28}, {70, 0, 20}}};
   const float position = std::clamp(value, 0.0F, 1.0F) * (kStops.size() - 1);
   const std::size_t stop = std::min(static_cast<std::size_t>(position), kStops.size() - 2);
   const float t = position - static_cast<float>(stop);
@@ -71,6 +71,23 @@ Colour heat_colour(float value) {
     colour[c] = static_cast<uint8_t>(std::lround(kStops[stop][c] * (1 - t) + kStops[stop + 1][c] * t));
   }
   return colour;
+}
+
+double draw_scale_bar(RgbImage& picture, double mpp) {
+  constexpr int64_t kMargin = 8;
+  constexpr int64_t kHeight = 4;
+  const double most = mpp * static_cast<double>(picture.width) / 4;
+  if (!(most > 0) || picture.width < 8 * kMargin || picture.height < 4 * kMargin) return 0;
+  const double power = std::pow(10.0, std::floor(std::log10(most)));
+  const double length = power * (most >= 5 * power ? 5 : most >= 2 * power ? 2 : 1);
+  const auto pixels = static_cast<int64_t>(std::lround(length / mpp));
+  for (int64_t y = -2; y < kHeight + 2; ++y) {
+    for (int64_t x = -2; x < pixels + 2; ++x) {
+      const bool frame = x < 0 || y < 0 || x >= pixels || y >= kHeight;
+      std::memset(picture.at(kMargin + x, picture.height - kMargin - kHeight + y), frame ? 255 : 0, 3);
+    }
+  }
+  return length;
 }
 
 ThumbnailScale::ThumbnailScale(const RgbImage& thumbnail, const Level& level0)

@@ -12,7 +12,8 @@
 
 namespace mt::wsi {
 
-/// Blue (0) over pale yellow (0.5) to red (1); values outside are clamped, NaN is grey.
+/// Pale yellow (0) over orange and red to nearly black (1), darker and darker, so that a grey print keeps the order; values outside are
+/// clamped, NaN is grey.
 Colour heat_colour(float value);
 
 struct PatchScore {
@@ -36,6 +37,10 @@ void draw_heatmap(RgbImage& thumbnail, const ThumbnailScale& scale, std::span<co
 /// Draws the outlines of tumour in `colour` and those of excluded areas in grey, `width` pixels wide.
 void draw_outlines(RgbImage& thumbnail, const ThumbnailScale& scale, const Annotations& annotations,
                    Colour colour = {0, 160, 0}, int width = 2);
+
+/// A black bar framed in white in the lower left corner, the longest of 1, 2 or 5 times a power of ten micrometres that is at most a
+/// quarter of the picture's width. `mpp`: of the picture. Returns its length in micrometres; 0 where the picture is too small for one.
+double draw_scale_bar(RgbImage& picture, double mpp);
 
 /// Darkens what is outside the mask (its pixels stretched over the thumbnail).
 void shade_outside(RgbImage& thumbnail, const TissueMask& mask);

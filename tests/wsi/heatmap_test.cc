@@ -15,8 +15,12 @@ Colour at(const RgbImage& image, int64_t x, int64_t y) {
 }
 
 TEST(HeatmapTest, ColoursRunFromBlueToRed) {
-  EXPECT_GT(heat_colour(0)[2], heat_colour(0)[0] + 50);
-  EXPECT_GT(heat_colour(1)[0], heat_colour(1)[2] + 50);
+  // Darker and darker: a grey print keeps the order.
+  const auto luma = [](const Colour& c) { return 0.299 * c[0] + 0.587 * c[1] + 0.114 * c[2]; };
+  for (int i = 0; i < 100; ++i)
+    EXPECT_GT(luma(heat_colour(static_cast<float>(i) / 100)),
+              luma(heat_colour(static_cast<float>(i + 1) / 100)))
+        << i;
   EXPECT_EQ(heat_colour(-3), heat_colour(0));
   EXPECT_EQ(heat_colour(7), heat_colour(1));
   EXPECT_EQ(heat_colour(std::numeric_limits<float>::quiet_NaN()), (Colour{128, 128, 128}));
@@ -72,6 +76,18 @@ TEST(HeatmapTest, ContactSheetsHoldEveryPicture) {
   EXPECT_EQ(contact_sheet({}, 3).width, 0);
   pictures.emplace_back(9, 6);
   EXPECT_NE(error_of([&] { contact_sheet(pictures, 3); }).find("9x6"), std::string::npos);
+}
+
+TEST(ScaleBarTest, IsTheLongestRoundLengthThatFitsAQuarter) {
+  RgbImage picture(400, 300, 200);
+  EXPECT_EQ(draw_scale_bar(picture, 8.0), 500);  // a quarter is 800 um
+  int black = 0;
+  for (int64_t x = 0; x < picture.width; ++x) black += *picture.at(x, picture.height - 10) == 0 ? 1 : 0;
+  EXPECT_EQ(black, 63);  // 500 um / 8
+  RgbImage again(400, 300, 200);
+  EXPECT_EQ(draw_scale_bar(again, 25.0), 2000);
+  RgbImage tiny(20, 20, 200);
+  EXPECT_EQ(draw_scale_bar(tiny, 8.0), 0);
 }
 
 }  // namespace

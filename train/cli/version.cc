@@ -7,7 +7,13 @@
 #include <openssl/opensslv.h>
 #include <tiffio.h>
 
+#include "commit.h"  // written by the build
+
 namespace mt::train {
+
+const char* source_commit() {
+  return MT_SOURCE_COMMIT;
+}
 
 std::vector<std::pair<std::string, std::string>> versions_built_with() {
   constexpr int kTurbo = LIBJPEG_TURBO_VERSION_NUMBER;  // 2001005: 2.1.5

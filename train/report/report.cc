@@ -21,7 +21,7 @@ std::string head(const RunResult& result) {
 }
 
 constexpr const char* kNavigation = R"(<nav><div>
-<a href="#results">Results</a> <a href="#curves">Curves</a> <a href="#training">Training</a>
+<a href="#data">Slides and run</a> <a href="#results">Results</a> <a href="#calls">Calls</a> <a href="#curves">Curves</a> <a href="#training">Training</a>
 <a href="#mining">Mining</a> <a href="#slides">Test slides</a> <a href="#gallery">Mined patches</a>
 <a href="#times">Times</a> <a href="#notes">Notes</a> <a href="#configuration">Configuration</a>
 </div></nav>
@@ -31,7 +31,8 @@ constexpr const char* kNavigation = R"(<nav><div>
 }  // namespace
 
 std::string report_html(RunContext& context, const RunResult& result, const ReportLimits& limits) {
-  const std::string before = head(result) + kNavigation + title_section(result) + results_section(result) +
+  const std::string before = head(result) + kNavigation + title_section(result) + words_section(result) +
+                             data_section(context, result) + results_section(result) + calls_section(result) +
                              curves_section(result) + training_section(context, result) +
                              mining_section(context, result);
   const std::string after = appendix_section(context, result, limits) + "</main>\n</body>\n</html>\n";

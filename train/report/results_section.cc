@@ -237,6 +237,9 @@ std::string title_section(const RunResult& result) {
   html += fmt::format(
       " Epoch, round and threshold were chosen on {} validation slides; {} slides trained it.</p>\n",
       result.slides_validation, result.slides_train);
+  html += "<p>" +
+          (dataset_kind(config).lies_in_run ? pill("plain", "synthetic slides") + " " : std::string()) +
+          pill("plain", "for research, not for diagnosis") + "</p>\n";
   html += "<div class=\"key\">\n";
   for (const char* name : {"slide_auc", "accuracy", "instance_auc", "instance_average_precision"})
     html += key_figure(variant, name);

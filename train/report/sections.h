@@ -15,6 +15,16 @@ std::string title_section(const RunResult& result);
 /// Every figure of every variant with its interval; test-optimal figures beside.
 std::string results_section(const RunResult& result);
 
+// data_section.cc
+/// Slides, cases, patches by split; when, where, with what program and command.
+std::string data_section(const RunContext& context, const RunResult& result);
+/// What each word of the page means, to unfold.
+std::string words_section(const RunResult& result);
+
+// calls_section.cc
+/// Confusion matrices; scores of the test slides beside the threshold.
+std::string calls_section(const RunResult& result);
+
 // curves_section.cc
 /// ROC and precision-recall of slides and of patches.
 std::string curves_section(const RunResult& result);

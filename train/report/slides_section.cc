@@ -14,7 +14,7 @@
 namespace mt::train {
 namespace {
 
-constexpr int64_t kThumbnail = 320;  // longer side of a slide's picture, in pixels
+constexpr int64_t kThumbnail = 448;  // longer side of a slide's picture, in pixels
 constexpr int kQuality = 82;
 
 /// Instance scores of one variant's selected round, and the range that the colours span.
@@ -51,22 +51,30 @@ HeatmapScores heatmap_scores(const RunContext& context, const VariantResult& var
 
 std::string picture(const wsi::RgbImage& image, const std::string& caption) {
   return fmt::format(
-      "<figure class=\"thumb\"><img src=\"{}\" width=\"{}\" height=\"{}\" alt=\"{}\" "
+      "<figure class=\"thumb\"><img src=\"{}\" width=\"{}\" height=\"{}\" alt=\"{}\" tabindex=\"0\" "
       "loading=\"lazy\"><figcaption>{}</figcaption></figure>\n",
       jpeg_data_uri(image, kQuality), image.width, image.height, escape_html(caption), escape_html(caption));
 }
 
+/// "; bar: 1 mm"; nothing without a bar.
+std::string bar_text(double um) {
+  if (um <= 0) return "";
+  return um >= 1000 ? fmt::format("; bar: {:g} mm", um / 1000) : fmt::format("; bar: {:g} µm", um);
+}
+
 std::string truth_picture(const SlideRecord& record, const std::array<std::string, 2>& classes,
-                          const Config& config, wsi::RgbImage image, const wsi::ThumbnailScale& scale) {
+                          const Config& config, wsi::RgbImage image, const wsi::ThumbnailScale& scale,
+                          double bar_um) {
   if (record.annotation.empty())
-    return picture(image, fmt::format("truth: {}{}", record.label == 1 ? "" : "not ", classes[1]) +
-                              (record.label == 1 ? ", not outlined" : ""));
+    return picture(image, fmt::format("truth: {}{}{}", record.label == 1 ? "" : "not ", classes[1],
+                                      record.label == 1 ? ", not outlined" : "") +
+                              bar_text(bar_um));
   const wsi::Annotations outlines = read_outlines(record, config);
   // Yellow on black is seen on every stain and by every eye.
   wsi::draw_outlines(image, scale, outlines, {0, 0, 0}, 4);
   wsi::draw_outlines(image, scale, outlines, {255, 225, 0}, 2);
-  return picture(image, fmt::format("truth: outlined {}{}", classes[1],
-                                    record.annotation_is_complete ? "" : " (incomplete)"));
+  return picture(image, fmt::format("truth: outlined {}{}{}", classes[1],
+                                    record.annotation_is_complete ? "" : " (incomplete)", bar_text(bar_um)));
 }
 
 std::string heatmap_picture(const HeatmapScores& heatmap, const SlideTiles& tiles, std::size_t slide,
@@ -86,9 +94,11 @@ std::string slide_pictures(RunContext& context, std::size_t slide,
   const SlideRecord& record = context.slides[slide].record;
   try {
     const auto opened = open_slide(record, context.config);
-    const wsi::RgbImage thumbnail = opened->thumbnail(kThumbnail);
+    wsi::RgbImage thumbnail = opened->thumbnail(kThumbnail);
     const wsi::ThumbnailScale scale(thumbnail, opened->levels()[0]);
-    std::string html = truth_picture(record, context.dataset.classes, context.config, thumbnail, scale);
+    const auto mpp = opened->mpp();
+    const double bar = mpp ? wsi::draw_scale_bar(thumbnail, *mpp / scale.x) : 0;
+    std::string html = truth_picture(record, context.dataset.classes, context.config, thumbnail, scale, bar);
     for (const HeatmapScores& heatmap : heatmaps)
       html +=
           heatmap_picture(heatmap, context.slides[slide].tiles, slide, thumbnail, scale, heatmaps.size() > 1);
@@ -106,6 +116,10 @@ std::string call_pill(const VariantResult& variant, const SlideScore& slide,
               fmt::format("{} called {}", correct ? "✓" : "✗", classes[positive ? 1 : 0]));
 }
 
+/// Those to be pictured: as many of each class as there are, wrong calls first (the furthest from the threshold leading), then the
+/// nearest to the threshold, then the surest.
+std::vector<SlideScore> to_picture(const VariantResult& variant, std::size_t most);
+
 /// Wrong calls first, the furthest from the threshold leading; then by score, highest first.
 std::vector<SlideScore> by_interest(const VariantResult& variant) {
   std::vector<SlideScore> slides = variant.test_slides;
@@ -115,6 +129,32 @@ std::vector<SlideScore> by_interest(const VariantResult& variant) {
     if (wrong(a)) return std::abs(a.score - variant.threshold) > std::abs(b.score - variant.threshold);
     return a.score > b.score;
   });
+  return slides;
+}
+
+std::vector<SlideScore> to_picture(const VariantResult& variant, std::size_t most) {
+  constexpr std::size_t kBorderline = 2;  // of each class
+  std::array<std::vector<SlideScore>, 2> by_label;
+  for (const SlideScore& slide : by_interest(variant))
+    by_label[static_cast<std::size_t>(slide.label)].push_back(slide);
+  for (std::vector<SlideScore>& slides : by_label) {
+    const auto correct = std::find_if(slides.begin(), slides.end(), [&](const SlideScore& s) {
+      return called_positive(variant, s) == (s.label == 1);
+    });
+    const auto distance = [&](const SlideScore& s) { return std::abs(s.score - variant.threshold); };
+    std::vector<SlideScore> rest(correct, slides.end());
+    std::stable_sort(rest.begin(), rest.end(),
+                     [&](const SlideScore& a, const SlideScore& b) { return distance(a) < distance(b); });
+    if (rest.size() > kBorderline) std::reverse(rest.begin() + kBorderline, rest.end());
+    std::copy(rest.begin(), rest.end(), correct);
+  }
+  // Turn by turn, so that a page that ends early still has both.
+  std::vector<SlideScore> slides;
+  for (std::size_t i = 0; slides.size() < most && (i < by_label[0].size() || i < by_label[1].size()); ++i) {
+    for (const std::size_t label : {std::size_t{1}, std::size_t{0}}) {
+      if (i < by_label[label].size() && slides.size() < most) slides.push_back(by_label[label][i]);
+    }
+  }
   return slides;
 }
 
@@ -157,26 +197,29 @@ std::string slides_section(RunContext& context, const RunResult& result, const R
   std::map<std::string, std::size_t> places;
   for (std::size_t s = 0; s < context.slides.size(); ++s) places[context.slides[s].record.id] = s;
 
-  const std::vector<SlideScore> slides = by_interest(variant);
+  const std::vector<SlideScore> slides = to_picture(variant, limits.slides);
+  const std::size_t all = variant.test_slides.size();
   std::string cards;
   std::size_t shown = 0;
-  for (std::size_t i = 0; i < std::min(slides.size(), limits.slides); ++i) {
+  for (std::size_t i = 0; i < slides.size(); ++i) {
     const std::string card = slide_card(context, slides[i], variant, places, heatmaps);
     if (!budget.take(card)) break;
     cards += card;
     ++shown;
   }
   html += fmt::format(
-      "<p class=\"hint\">{} of {} test slides, by {}: wrong calls first, then by score. Outline: the "
-      "annotation. Heatmaps: the instance score of every patch; colours span the 1st to 99th percentile over "
-      "all test slides:</p>\n<p>",
-      shown, slides.size(), escape_html(variant.name));
+      "<p class=\"hint\">{} of {} test slides, of both classes in turn, by {}: wrong calls first, then the "
+      "nearest to the threshold, then "
+      "the surest. Outline: the annotation. Heatmaps: the instance score of every patch; colours span the "
+      "1st to 99th percentile over "
+      "all test slides. A click enlarges a picture:</p>\n<p>",
+      shown, all, escape_html(variant.name));
   for (const HeatmapScores& heatmap : heatmaps) html += colour_bar(heatmap, heatmaps.size() > 1);
   html += fmt::format("</p>\n<div class=\"slides{}\">\n", heatmaps.size() > 2 ? " wide" : "");
   html += cards + "</div>\n";
-  if (shown < slides.size())
+  if (shown < all)
     html += fmt::format("<p class=\"hint\">{} slides are not pictured, to keep this page small.</p>\n",
-                        slides.size() - shown);
+                        all - shown);
   return html + slide_list(result, limits.table_rows) + "</section>\n";
 }
 

@@ -69,9 +69,9 @@ std::vector<Point> thinned(const std::vector<Point>& points) {
 }
 
 std::string piece(const std::vector<Point>& points, const Curve& curve) {
-  const std::vector<Point> kept = thinned(points);
+  const std::vector<Point> kept = curve.line ? thinned(points) : points;
   std::string html;
-  if (kept.size() > 1) {
+  if (curve.line && kept.size() > 1) {
     html += "<polyline points=\"";
     for (const Point& point : kept) html += fmt::format("{:.1f},{:.1f} ", point.x, point.y);
     html.pop_back();
@@ -126,9 +126,9 @@ std::string draw_axes(const Plot& plot, const Axis& x, const Axis& y) {
     html += line(x.at(tick), y.end, x.at(tick), y.begin, "grid");
     html += text(x.at(tick), y.begin + 17, "middle", tick_label(tick));
   }
-  for (const double tick : nice_ticks(y.low, y.high, 5)) {
+  for (const double tick : nice_ticks(y.low, y.high, 5, plot.whole_y ? 1 : 0)) {
     html += line(x.begin, y.at(tick), x.end, y.at(tick), "grid");
-    html += text(x.begin - 7, y.at(tick) + 4, "end", tick_label(tick));
+    html += text(x.begin - 7, y.at(tick) + 4, "end", tick_label(plot.whole_y ? std::abs(tick) : tick));
   }
   html += line(x.begin, y.begin, x.end, y.begin, "axis");
   html += line(x.begin, y.begin, x.begin, y.end, "axis");
@@ -149,7 +149,10 @@ std::string draw_guides(const Plot& plot, const Axis& x, const Axis& y) {
       if (!guide.label.empty()) html += text(x.end - 3, y.at(guide.at) + above, "end", guide.label);
     } else {
       html += line(x.at(guide.at), y.begin, x.at(guide.at), y.end, "guide");
-      if (!guide.label.empty()) html += text(x.at(guide.at) + 4, y.end + 11, "start", guide.label);
+      const bool left =
+          x.end - x.at(guide.at) < 7.0 * static_cast<double>(guide.label.size());  // no room to its right
+      if (!guide.label.empty())
+        html += text(x.at(guide.at) + (left ? -4 : 4), y.end + 11, left ? "end" : "start", guide.label);
     }
   }
   return html;
@@ -159,6 +162,13 @@ std::string legend(const Plot& plot) {
   std::string items;
   for (const Curve& curve : plot.curves) {
     if (curve.label.empty()) continue;
+    if (!curve.line) {
+      items += fmt::format(
+          "<span class=\"key\"><svg width=\"10\" height=\"10\" aria-hidden=\"true\"><circle cx=\"5\" "
+          "cy=\"5\" r=\"4\" fill=\"{}\"/></svg> {}</span>\n",
+          curve.colour, escape_html(curve.label));
+      continue;
+    }
     items += fmt::format(
         "<span class=\"key\"><svg width=\"26\" height=\"10\" aria-hidden=\"true\"><line x1=\"1\" y1=\"5\" "
         "x2=\"25\" y2=\"5\" stroke=\"{}\" stroke-width=\"2.4\"{}/></svg> {}</span>\n",

@@ -15,6 +15,7 @@ struct Curve {
   std::string colour;     // a CSS colour
   bool dashed = false;
   bool dots = false;  // mark every point: for few points
+  bool line = true;   // false: the points alone
 };
 
 /// A straight line over the whole plot.
@@ -31,6 +32,7 @@ struct Plot {
   std::vector<Curve> curves;
   std::vector<GuideLine> lines;
   bool whole_x = false;                              // x counts something: whole numbers on its axis
+  bool whole_y = false;                              // the same of y, whose sign only says which side
   bool diagonal = false;                             // from (0,0) to (1,1): chance
   std::optional<std::pair<double, double>> x_range;  // by default what the curves need
   std::optional<std::pair<double, double>> y_range;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "tensor/io/csv.h"
 #include "tensor/io/input_file.h"
 #include "tensor/io/seal.h"
 #include "train/cli/progress.h"
@@ -126,6 +127,8 @@ std::string cost_cell(const VariantResult& variant) {
 }  // namespace
 
 std::string to_json(const RunResult& result) {
+  JsonObject made;
+  add_fields(made, fields_of<RunFacts>(result.facts));
   JsonObject object;
   object.add("schema_version", 1)
       .add("checksum", blank_seal())
@@ -134,6 +137,7 @@ std::string to_json(const RunResult& result) {
       .add("device", result.device)
       .add("instruction_set", result.instruction_set)
       .add("threads", result.threads)
+      .raw("made", made.str())
       .raw("config", json_of(result.config))
       .raw("classes", json_array(result.classes, [](const std::string& name) { return json_string(name); }))
       .add("slides_train", result.slides_train)
@@ -169,6 +173,19 @@ ResultSummary read_result(const std::filesystem::path& result_json) {
   } catch (const std::exception& error) {
     fail("{}: is not what this version writes ({}); run train again", result_json.string(), error.what());
   }
+}
+
+std::string predictions_csv(const RunResult& result) {
+  std::string csv = "variant,slide_id,label,score,threshold,call\n";
+  for (const VariantResult& variant : result.variants) {
+    for (const SlideScore& slide : variant.test_slides) {
+      const std::size_t call = slide.score >= variant.threshold ? 1 : 0;
+      csv += fmt::format("{},{},{},{},{},{}\n", variant.name, csv_field(slide.id),
+                         csv_field(result.classes[static_cast<std::size_t>(slide.label)]), slide.score,
+                         variant.threshold, csv_field(result.classes[call]));
+    }
+  }
+  return csv;
 }
 
 std::string summary_table(const RunResult& result) {

@@ -11,6 +11,7 @@
 
 #include "train/data/patches.h"
 #include "train/figures/intervals.h"
+#include "train/run/facts.h"
 #include "train/run/run_files.h"
 #include "train/settings/config.h"
 
@@ -109,6 +110,7 @@ struct RunResult {
   int64_t slides_validation = 0;
   int64_t slides_test = 0;
   int64_t slides_left_out = 0;
+  RunFacts facts;
   std::vector<std::string> notes;
   std::vector<StageTime> stages;
   std::vector<VariantResult> variants;
@@ -123,6 +125,8 @@ struct ResultSummary {
 };
 /// Throws Error naming the file.
 ResultSummary read_result(const std::filesystem::path& result_json);
+/// variant,slide_id,label,score,threshold,call of every test slide, for spreadsheets.
+std::string predictions_csv(const RunResult& result);
 /// The table at the end of a run.
 std::string summary_table(const RunResult& result);
 

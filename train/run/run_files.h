@@ -37,6 +37,7 @@ class RunFiles {
   std::filesystem::path log() const { return folder_ / "log.jsonl"; }
   std::filesystem::path lock() const { return folder_ / ".lock"; }
   std::filesystem::path result() const { return folder_ / "result.json"; }
+  std::filesystem::path predictions() const { return folder_ / "predictions.csv"; }
   std::filesystem::path report() const { return folder_ / "report.html"; }
   /// The slides of --data phantom.
   std::filesystem::path phantom() const { return folder_ / "phantom"; }

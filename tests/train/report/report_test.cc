@@ -170,6 +170,40 @@ TEST_F(ReportTest, ShowsEveryFigureOfEveryVariantWithItsInterval) {
   }
 }
 
+TEST_F(ReportTest, BeginsWithWhatItWasMadeFrom) {
+  result_.facts = {"2026-11-27 20:15",     "a-machine",         "a processor", "9.9", "0123abc",
+                   "train --data 'a <b>'", std::string(64, 'f')};
+  const std::string html = page();
+  for (const char* text :
+       {"synthetic slides", "not for diagnosis", "2026-11-27 20:15 UTC", "a-machine, a processor, 2 threads",
+        "Microtome 9.9, commit 0123abc", "train --data &#39;a &lt;b&gt;&#39;", "What the words mean"})
+    EXPECT_NE(html.find(text), std::string::npos) << text;
+  // Two training slides of 16 patches, four test slides.
+  EXPECT_NE(html.find("<th scope=\"row\">Slides</th><td>2</td><td>0</td><td>4</td>"), std::string::npos)
+      << html.substr(html.find("id=\"data\""), 1500);
+  EXPECT_NE(html.find("<th scope=\"row\">Patches</th><td>32</td><td>0</td><td>64</td>"), std::string::npos);
+}
+
+TEST_F(ReportTest, CountsCallsByLabel) {
+  // Scores .7 .7 .2 .2 of labels 0 1 0 1, threshold 0.5: one of each cell.
+  const std::string html = page();
+  const std::size_t begin = html.find("id=\"calls\"");
+  ASSERT_NE(begin, std::string::npos);
+  const std::string calls = html.substr(begin, html.find("</section>", begin) - begin);
+  EXPECT_EQ(count(calls, "class=\"right\">1<"), 4U);  // two variants, two cells each
+  EXPECT_EQ(count(calls, "class=\"wrong\">1<"), 4U);
+  EXPECT_EQ(count(calls, "<circle"), 4U + 2U);  // four slides, and the legend's two
+}
+
+TEST_F(ReportTest, PicturesBothClassesInTurn) {
+  ReportLimits limits;
+  limits.slides = 2;
+  const std::string html = page(limits);
+  EXPECT_EQ(count(html, "class=\"slide\""), 2U);
+  EXPECT_NE(html.find("label tumour"), std::string::npos);
+  EXPECT_NE(html.find("label normal"), std::string::npos);
+}
+
 TEST_F(ReportTest, IsBalancedHtmlWithoutScriptsOrAnythingFromOutside) {
   const std::string html = page();
   EXPECT_EQ(unbalanced_tag(html), "");

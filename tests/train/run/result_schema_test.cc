@@ -46,5 +46,20 @@ TEST(ResultSchemaTest, NoticesWhatIsMissingUnknownOrOfAnotherType) {
   EXPECT_EQ(schema.fault(bad), "result.config.seed is no [\"string\",\"number\",\"boolean\"]");
 }
 
+TEST(PredictionsCsvTest, HasARowForEachSlideOfEachVariant) {
+  RunResult result = example_result({"a,b", "c"});
+  EXPECT_EQ(predictions_csv(result),
+            "variant,slide_id,label,score,threshold,call\n"
+            "mil,\"a,b\",normal,0.7,0.5,tumour\nmil,c,tumour,0.7,0.5,tumour\n"
+            "hnm+ranking,\"a,b\",normal,0.7,0.5,tumour\nhnm+ranking,c,tumour,0.7,0.5,tumour\n");
+}
+
+TEST(RunFactsTest, TheCommandIsWhatAShellWouldTake) {
+  EXPECT_EQ(shell_quoted("--data=a/b.csv"), "--data=a/b.csv");
+  EXPECT_EQ(shell_quoted(""), "''");
+  EXPECT_EQ(shell_quoted("exp #3"), "'exp #3'");
+  EXPECT_EQ(shell_quoted("it's"), "'it'\\''s'");
+}
+
 }  // namespace
 }  // namespace mt::train
