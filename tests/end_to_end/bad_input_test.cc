@@ -66,8 +66,8 @@ TEST(BadInput, WrongFlag) {
 }
 
 TEST(CommandLine, HelpFitsEightyColumnsAndNamesDefaultsByPreset) {
-  for (const ProgramResult& result :
-       {train({"--help"}), train({"--help-all"}), slide({"--help"}), slide({"tissue", "--help"})}) {
+  for (const ProgramResult& result : {train({"--help"}), train({"--help-all"}), predict({"--help"}),
+                                      slide({"--help"}), slide({"tissue", "--help"})}) {
     EXPECT_EQ(result.exit_code, 0);
     std::istringstream lines(result.out);
     for (std::string line; std::getline(lines, line);) EXPECT_LE(train::width_of(line), 80) << line;

@@ -21,7 +21,7 @@ constexpr const char* kFooter =
     "given with --features.\n"
     "\n"
     "In OUT, for every slide: SLIDE.h5 (coordinates, instance_scores, attention, features), "
-    "SLIDE_heatmap.png (instance scores, blue 0 to red 1), and the regions of patches that score "
+    "SLIDE_heatmap.png (instance scores, pale 0 to dark 1), and the regions of patches that score "
     "--region-score and more, SLIDE_regions.geojson for QuPath and SLIDE_regions.xml for ASAP: class Tumor "
     "(or what the positive class is called) on a slide called positive, Suspicious on one called negative. "
     "For all of them: predictions.csv and predictions.json (docs/predictions.schema.json).\n"
