@@ -1,9 +1,10 @@
 // predict as people use it: beside their annotations, on folders, tables and features, killed and started
 // again.
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <sys/stat.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -264,6 +265,8 @@ TEST(Predict, FoldersAndTablesAreReadAsInTraining) {
   expect_error(predict({"--run", quick_run(), "--out", folder / "o", folder.put("none.csv", "slide_id\n")}),
                1, {"none.csv: no slides in it"});
   expect_error(predict({"--run", quick_run(), "--out", folder / "o"}), 2, {"INPUT is required"});
+  expect_error(predict({"--run", quick_run(), "--out", folder / "o", folder / "typo/"}), 1,
+               {"typo/: there is no such file or folder"});
   EXPECT_FALSE(fs::exists(folder / "o"));
 }
 
@@ -470,6 +473,38 @@ TEST(Predict, WhatCannotBeWrittenCostsOneLineAndNothingElse) {
   fs::permissions(folder / "closed", fs::perms::owner_read | fs::perms::owner_exec);
   expect_error(predict({"--run", quick_run(), "--out", folder / "closed", test_slide(1)}), 1,
                {"closed", "Permission denied", "--out"});
+}
+
+TEST(Predict, TwoAtATimeInOneFolderAreTurnedAway) {
+  const TemporaryFolder folder;
+  const std::string journal = folder.put(".predict.jsonl", "");
+  const int held = open(journal.c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_EQ(flock(held, LOCK_EX | LOCK_NB), 0);
+  const Arguments arguments{"--run", quick_run(), "--out", folder.path(), test_slide(1)};
+  expect_error(predict(arguments), 1, {"another predict is at work", "--out"});
+  close(held);
+  EXPECT_EQ(predict(arguments).exit_code, 0);
+  EXPECT_FALSE(fs::exists(journal));
+}
+
+TEST(Predict, ADamagedJournalCostsWhatItSaidAndNothingElse) {
+  const TemporaryFolder folder;
+  const std::string out = folder / "out";
+  const Arguments arguments{"--run", quick_run(), "--out", out, test_slide(1), test_slide(2)};
+  ASSERT_EQ(predict(arguments).exit_code, 0);
+  const auto written = files_in(out);
+  for (const char* journal : {"", "{\"slide_id\": \"test_0", "rubbish\n\n[]\n{}\n{\"slide_id\": 7}\n"}) {
+    folder.put("out/.predict.jsonl", journal);
+    const auto again = predict(arguments);
+    EXPECT_EQ(again.exit_code, 0) << again.str();
+    EXPECT_EQ(files_in(out), written);
+  }
+  // A half file of a killed process goes; one of another name is somebody's.
+  folder.put("out/.test_001.h5.tmp-12-3", "half");
+  folder.put("out/.mine.tmp-12-3", "mine");
+  EXPECT_EQ(predict(arguments).exit_code, 0);
+  EXPECT_FALSE(fs::exists(out + "/.test_001.h5.tmp-12-3"));
+  EXPECT_EQ(text_of(out + "/.mine.tmp-12-3"), "mine");
 }
 
 TEST(Predict, OddNamesAreWrittenAsTheyAreOrRefusedInOneLine) {

@@ -90,6 +90,8 @@ class Listing {
   }
 
   void add_file(const std::string& path) {
+    check(fs::exists(path) || is_slide_file(path) || is_feature_file(path),
+          "{}: there is no such file or folder", path);
     if (of_features_ && is_slide_file(path)) refuse_slide(path);
     if (!of_features_ && is_feature_file(path) && !is_table_name(path))
       throw UsageError(fmt::format(
@@ -97,6 +99,8 @@ class Listing {
           "with --features takes features)",
           path));
     result_.slides.push_back(slide_of_file(path));
+    if (of_features_ && !fs::exists(path))
+      result_.slides.back().problem = path + ": cannot be opened (No such file or directory)";
   }
 
   void add_folder(const std::string& path) {

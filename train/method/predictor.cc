@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 #include "autograd/arithmetic.h"
 #include "autograd/tape.h"
@@ -58,6 +59,11 @@ void check_weights(const fs::path& encoder, const fs::path& mil, const Selection
         "{}: its weights are not those of its result.json; the same train command again says which file was "
         "replaced",
         run.string());
+}
+
+/// Six digits: more of a physical size are those of a file's single precision.
+double plain_mpp(double mpp) {
+  return std::strtod(fmt::format("{:.6g}", mpp).c_str(), nullptr);
 }
 
 /// Where each patch lies, with its score.
@@ -135,9 +141,13 @@ Predictor::Predictor(PredictorOptions options) : options_(std::move(options)) {
   model_.weights_sha256 = selected.weights_sha256;
   model_.classes = result.classes;
   const RoundFiles round(run, selected.variant(), selected.selected_round);
+  const auto there = [](const fs::path& file) {
+    check(fs::exists(file), "{}: is missing; the same train command makes it anew", file.string());
+    return file;
+  };
   const bool has_encoder = config_.features.empty();
-  if (has_encoder) encoder_ = load_encoder(round.encoder(), config_);
-  mil_ = load_mil(round.mil(), options_.device);
+  if (has_encoder) encoder_ = load_encoder(there(round.encoder()), config_);
+  mil_ = load_mil(there(round.mil()), options_.device);
   check_weights(has_encoder ? round.encoder() : fs::path(), round.mil(), selected, run);
   model_.threshold = mil_.threshold;
   if (!has_encoder) return;
@@ -193,15 +203,15 @@ Prediction Predictor::from_slide(const SlideRecord& record) const {
   if (is_given_mpp(record, config_))
     result.notes.push_back(fmt::format("says no um/px and is given {} ({})", config_.mpp_override,
                                        options_.mpp_override > 0 ? "--mpp-override" : "the run's"));
-  if (tiles.mpp > 0) result.mpp = tiles.mpp;
-  if (slide->mpp()) result.level0_mpp = *slide->mpp();
+  if (tiles.mpp > 0) result.mpp = plain_mpp(tiles.mpp);
+  if (slide->mpp()) result.level0_mpp = plain_mpp(*slide->mpp());
   std::optional<Progress> progress;  // for who sits before it, where it takes long
   constexpr int64_t kLong = 500;     // patches
   if (isatty(STDOUT_FILENO) != 0 && tiles.count() >= kLong)
     progress.emplace("embed " + printable(record.id, 16), tiles.count(), "patches");
   prediction.instances = embed_slide(encoder_, patches, 0, progress ? &*progress : nullptr);
   progress.reset();
-  if (tiles.mpp > 0) prediction.instances.attributes.mpp = tiles.mpp;
+  if (tiles.mpp > 0) prediction.instances.attributes.mpp = result.mpp;
   score(prediction.instances.features, prediction);
 
   prediction.heatmap = slide->thumbnail(kHeatmapSide);
@@ -231,8 +241,9 @@ Prediction Predictor::from_features(const SlideRecord& record) const {
   result.region_score = static_cast<double>(options_.region_score);
   const FeatureAttributes& says = features.attributes;
   if (says.target_magnification.value_or(0) > 0) {
-    result.mpp = 10.0 / *says.target_magnification;  // 10 um per pixel at 1x, as TRIDENT has it
-    if (says.level0_magnification.value_or(0) > 0) result.level0_mpp = 10.0 / *says.level0_magnification;
+    result.mpp = plain_mpp(10.0 / *says.target_magnification);  // 10 um per pixel at 1x, as TRIDENT has it
+    if (says.level0_magnification.value_or(0) > 0)
+      result.level0_mpp = plain_mpp(10.0 / *says.level0_magnification);
   }
   const auto patch_level0 = static_cast<double>(says.patch_size_level0.value_or(0));
   if (!can_be_drawn(features, patch_level0)) {
@@ -255,8 +266,8 @@ Prediction Predictor::from_features(const SlideRecord& record) const {
 }
 
 Prediction Predictor::predict(const SlideRecord& record) const {
+  const Source source = source_of(record);  // as it is before it is read
   Prediction prediction = config_.features.empty() ? from_slide(record) : from_features(record);
-  const Source source = source_of(record);
   SlidePrediction& result = prediction.result;
   result.slide_id = record.id;
   result.path = as_utf8(fs::absolute(record.path).lexically_normal().string());

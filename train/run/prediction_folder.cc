@@ -311,17 +311,22 @@ void PredictionFolder::fail(const FailedSlide& slide) {
   predictions_.failed[slide.slide_id] = slide;
 }
 
+/// Writes a file of all slides, where it is not there already.
+void PredictionFolder::replace(const std::string& name, const std::string& content) {
+  const std::string digits = sha256(content);
+  const bool is_there_already = is_own(name) && sha256_of_file(file(name)) == digits;
+  know({{name, digits}});
+  if (!is_there_already) write_file(file(name), content);
+}
+
 void PredictionFolder::finish() {
   if (!predictions_.slides.empty() || !predictions_.failed.empty() || is_there(file(kJson))) {
     check_own({kJson, kCsv});
     const std::string csv = to_csv(predictions_);
     predictions_.files = {{kCsv, sha256(csv)}};
     append(JsonObject().add("file", kCsv).add("sha256", predictions_.files[kCsv]).str());
-    know(predictions_.files);
-    write_file(file(kCsv), csv);
-    const std::string json = to_json(predictions_);
-    know({{kJson, sha256(json)}});
-    write_file(file(kJson), json);
+    replace(kCsv, csv);
+    replace(kJson, to_json(predictions_));
   }
   ::unlink(file(kJournal).c_str());
 }

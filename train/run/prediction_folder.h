@@ -46,6 +46,7 @@ class PredictionFolder {
   void finish();
 
   const std::filesystem::path& path() const { return folder_; }
+  bool overwrites() const { return overwrite_; }
   static constexpr const char* kJson = "predictions.json";
   static constexpr const char* kCsv = "predictions.csv";
 
@@ -57,6 +58,7 @@ class PredictionFolder {
   void begin_anew(const PredictionModel& model);
   void append(const std::string& line);
   void know(const std::map<std::string, std::string>& files);
+  void replace(const std::string& name, const std::string& content);
   bool is_own(const std::string& name) const;
   void remove_own(const SlidePrediction& slide) const;
   void check_own(const std::vector<std::string>& names) const;
