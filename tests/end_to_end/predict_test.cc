@@ -327,6 +327,19 @@ TEST(Predict, ARunOfFeaturesTakesFeaturesAndNoSlides) {
   EXPECT_EQ(json_in(folder / "bare").at("slides").at(0).at("score"), slides.at("test_001").at("score"));
   EXPECT_FALSE(fs::exists(folder / "bare/bare_regions.xml"));
   EXPECT_NE(without.out.find("no heatmap"), std::string::npos) << without.out;
+  // Patches that lie nowhere on a slide are not drawn, whatever their file says.
+  int odd = 0;
+  for (const auto& [x, patch] : std::vector<std::pair<int64_t, int64_t>>{
+           {-1, 256}, {int64_t{1} << 60, 256}, {0, int64_t{1} << 60}, {0, 0}, {5, 1'000'000'000}}) {
+    train::SlideFeatures lost = train::read_features(one);
+    lost.coords.span<int64_t>()[0] = x;
+    lost.attributes.patch_size_level0 = patch;
+    const std::string id = fmt::format("odd_{}", odd++);
+    train::write_features(folder / (id + ".h5"), lost);
+    const auto said = predict({"--run", run, "--out", folder / "odd", folder / (id + ".h5")});
+    EXPECT_EQ(said.exit_code, 0) << said.str();
+    EXPECT_EQ(fs::exists(folder / ("odd/" + id + "_heatmap.png")), x == 5) << id;
+  }
 
   // What is not for this run.
   const std::string slide = test_slide(1);

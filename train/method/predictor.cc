@@ -87,22 +87,21 @@ void name_regions(Prediction& prediction, std::vector<wsi::Polygon> regions, con
   prediction.regions = wsi::Annotations(std::move(regions));
 }
 
-/// A white page as large as the slide's thumbnail would be, for features without a slide.
+void add_scale_bar(Prediction& prediction, const wsi::Level& level0) {
+  if (!std::isfinite(prediction.result.level0_mpp)) return;
+  const double step = static_cast<double>(level0.width) / static_cast<double>(prediction.heatmap.width);
+  const double length = wsi::draw_scale_bar(prediction.heatmap, prediction.result.level0_mpp * step);
+  if (length > 0) prediction.result.scale_bar_um = length;
+}
+
+/// A light page as large as the slide's thumbnail would be, for features without a slide.
 wsi::RgbImage blank_thumbnail(const wsi::Level& level0) {
   const double scale = std::min(
       1.0, static_cast<double>(kHeatmapSide) / static_cast<double>(std::max(level0.width, level0.height)));
   const auto side = [&](int64_t pixels) {
     return std::max<int64_t>(1, std::llround(static_cast<double>(pixels) * scale));
   };
-  return {side(level0.width), side(level0.height), 255};
-}
-
-/// Whether the patches lie somewhere on a slide.
-bool can_be_drawn(const SlideFeatures& features, double patch_level0) {
-  constexpr int64_t kMostPixels = 1'000'000'000;  // of a side
-  if (!features.coords.defined() || !(patch_level0 > 0 && patch_level0 <= kMostPixels)) return false;
-  const auto coords = features.coords.span<int64_t>();
-  return std::all_of(coords.begin(), coords.end(), [](int64_t at) { return at >= 0 && at <= kMostPixels; });
+  return {side(level0.width), side(level0.height), 225};
 }
 
 /// The slide's size where the file says it, or as far as its patches reach.
@@ -121,6 +120,19 @@ wsi::Level extent_of(const SlideFeatures& features, double patch_level0) {
   level0.width = std::max(level0.width, credible(says.level0_width));
   level0.height = std::max(level0.height, credible(says.level0_height));
   return level0;
+}
+
+/// Whether the patches lie somewhere on a slide, and not hundreds of them in each place.
+bool can_be_drawn(const SlideFeatures& features, double patch_level0) {
+  constexpr int64_t kMostPixels = 1'000'000'000;  // of a side
+  if (!features.coords.defined() || !(patch_level0 > 0 && patch_level0 <= kMostPixels)) return false;
+  const auto coords = features.coords.span<int64_t>();
+  if (!std::all_of(coords.begin(), coords.end(), [](int64_t at) { return at >= 0 && at <= kMostPixels; }))
+    return false;
+  constexpr double kMostLayers = 256;
+  const wsi::Level level0 = extent_of(features, patch_level0);
+  const double area = static_cast<double>(level0.width) * static_cast<double>(level0.height);
+  return static_cast<double>(coords.size()) / 2 * patch_level0 * patch_level0 <= kMostLayers * area;
 }
 
 }  // namespace
@@ -217,6 +229,7 @@ Prediction Predictor::from_slide(const SlideRecord& record) const {
   prediction.heatmap = slide->thumbnail(kHeatmapSide);
   wsi::draw_heatmap(prediction.heatmap, {prediction.heatmap, slide->levels().front()},
                     places_of(prediction.instances), tiles.patch_level0);
+  add_scale_bar(prediction, slide->levels().front());
   const double step = tiles.patch_level0 * static_cast<double>(config_.patch - config_.overlap) /
                       static_cast<double>(config_.patch);
   result.region_score = static_cast<double>(options_.region_score);
@@ -259,6 +272,7 @@ Prediction Predictor::from_features(const SlideRecord& record) const {
   const bool says_step = patch > 0 && overlap > 0 && overlap < patch;
   prediction.heatmap = blank_thumbnail(level0);
   wsi::draw_heatmap(prediction.heatmap, {prediction.heatmap, level0}, places, patch_level0, 0, 1, 1);
+  add_scale_bar(prediction, level0);
   const double step = says_step ? patch_level0 * (patch - overlap) / patch : patch_level0;
   name_regions(prediction, wsi::trace_regions_anywhere(places, patch_level0, step, options_.region_score),
                model_.classes[1]);

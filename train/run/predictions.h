@@ -40,6 +40,7 @@ struct SlidePrediction {
   int64_t patches = 0;        // instances of the bag
   double mpp = std::nan("");  // micrometres per pixel of the patches; NaN: not known
   double level0_mpp = std::nan("");
+  double scale_bar_um = std::nan("");  // length of the bar in the heatmap; NaN: it has none
   double highest_instance_score = 0;
   double region_score = 0;  // least instance score in a region
   int64_t regions = 0;
@@ -61,6 +62,7 @@ struct SlidePrediction {
     visitor("patches", self.patches);
     visitor("mpp", self.mpp);
     visitor("level0_mpp", self.level0_mpp);
+    visitor("scale_bar_um", self.scale_bar_um);
     visitor("highest_instance_score", self.highest_instance_score);
     visitor("region_score", self.region_score);
     visitor("regions", self.regions);
