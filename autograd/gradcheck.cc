@@ -77,7 +77,7 @@ GradcheckResult gradcheck(const CheckedFunction& function, const std::vector<Var
   }
   GradcheckResult result;
   const Variable y = function(inputs);
-  result.operations = operations_behind(y);
+  for (const auto& node : nodes_behind(y)) result.rules.insert(node->rule);
   const int64_t outputs = y.numel();
   const auto by_rules = jacobian_by_rules(function, inputs, outputs);
   double worst_ratio = -1;

@@ -24,8 +24,8 @@ struct GradcheckResult {
   /// The worst entry: which input and output element, both derivatives.
   std::string message;
   double worst_error = 0;
-  /// The operations that the function recorded.
-  std::set<std::string> operations;
+  /// The rules that the function recorded.
+  std::set<const Rule*> rules;
 };
 
 using CheckedFunction = std::function<Variable(const std::vector<Variable>& inputs)>;

@@ -1,5 +1,5 @@
 #pragma once
-// The table of rules: everything that gradients can flow through. Forward and backward of a rule stand side by side in
+// Everything that gradients can flow through. Each is a rule (autograd/rule.h), forward and backward side by side in
 //   ops_dense.cc      linear, matmul, conv2d, conv2d_pixels
 //   ops_norm.cc       instance_norm, batch_norm_train, batch_norm_eval, max_pool, global_average_pool
 //   ops_pointwise.cc  add, sub, mul, scale, activation, softmax, l2_normalise, sum, mean, subtract_column_mean
@@ -9,8 +9,6 @@
 // f32 runs on the tensor's device, f64 on the double reference. The math of each is in kernels/OP/OP.md; shapes that do not fit are an
 // Error that names the operation. A Variable that is not defined() means "there is none" where the text says so. Inputs are contiguous.
 
-#include <span>
-#include <string>
 #include <vector>
 
 #include "autograd/tape.h"
@@ -132,15 +130,5 @@ Variable rank_hinge(const Variable& logits, const std::vector<int64_t>& offsets,
 
 /// Mean binary cross-entropy with logits: logits and targets of one shape → a scalar.
 Variable bce(const Variable& logits, const Tensor& targets, double pos_weight = 1);
-
-// ---- the table itself ----
-
-struct Rule {
-  const char* operation;  // as recorded on the tape
-  const char* forward;
-  const char* backward;
-};
-/// Every rule; a test holds gradcheck against this list.
-std::span<const Rule> rules();
 
 }  // namespace mt::ops

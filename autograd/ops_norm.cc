@@ -4,6 +4,7 @@
 #include "autograd/dispatch.h"
 #include "autograd/ops.h"
 #include "autograd/recompute.h"
+#include "autograd/rule.h"
 #include "kernels/norm/norm.h"
 #include "kernels/pool/pool.h"
 
@@ -15,97 +16,224 @@ T* data_or_null(const Tensor& tensor) {
   return tensor.defined() ? tensor.data<T>() : nullptr;
 }
 
-Tensor value_or_none(const Variable& variable) {
-  return variable.defined() ? variable.value() : Tensor();
-}
+/// What the three norms share. Inputs: x, gamma, beta, residual, all but x perhaps undefined.
+struct NormBase {
+  bool relu;
+  double eps;
+  Saved x = {};      // (N,H,W,C)
+  Saved y = {};      // (N,H,W,C), only with ReLU
+  Saved gamma = {};  // (C), where there is one
 
-/// The inputs of a norm: x first, then those of gamma, beta and residual that there are.
-struct NormInputs {
-  std::vector<Variable> variables;
-  int gamma = -1;
-  int beta = -1;
-  int residual = -1;
-
-  NormInputs(const char* operation, const Variable& x, const NormOptions& options) : variables{x} {
-    check(x.rank() == 4, "{}: wants (N,H,W,C), not {}", operation, x.shape().str());
-    const int64_t channels = x.dim(3);
-    gamma = append(operation, "gamma", options.gamma, Shape{channels}, x.dtype());
-    beta = append(operation, "beta", options.beta, Shape{channels}, x.dtype());
-    residual = append(operation, "residual", options.residual, x.shape(), x.dtype());
+  /// The output, still empty.
+  Tensor begin(const Tensor& input, const Tensor& scale) {
+    const Tensor output = empty_like(input);
+    x = input;
+    if (relu) y = output;
+    gamma = scale;
+    return output;
   }
-
- private:
-  int append(const char* operation, const char* what, const Variable& variable, const Shape& shape,
-             DType dtype) {
-    if (!variable.defined()) return -1;
-    check(variable.shape() == shape && variable.dtype() == dtype, "{}: {} is {} {}, wanted {} {}", operation,
-          what, name_of(variable.dtype()), variable.shape().str(), name_of(dtype), shape.str());
-    variables.push_back(variable);
-    return static_cast<int>(variables.size()) - 1;
+  /// Gradients of x, gamma, beta, residual, still empty; undefined where not wanted.
+  static Gradients allocate(const Tensor& dy, const Wanted& wanted) {
+    const Shape row{dy.dim(3)};
+    return {wanted[0] ? empty_like(dy) : Tensor(), wanted[1] ? empty_like(dy, row) : Tensor(),
+            wanted[2] ? empty_like(dy, row) : Tensor(), wanted[3] ? empty_like(dy) : Tensor()};
   }
 };
 
-/// What every norm's backward keeps, and the gradients that it has to make.
-struct NormBackward {
-  const char* operation;
-  bool relu;
-  int gamma_index;
-  int beta_index;
-  int residual_index;
-  Saved x;      // (N,H,W,C)
-  Saved y;      // (N,H,W,C), only with ReLU
-  Saved gamma;  // (C), only when there is one
+/// A norm whose backward takes the statistics that its forward computed: mean and inv_std, (N,C) per instance
+/// or (C) per batch.
+struct NormWithStatistics : NormBase {
+  Saved mean = {};
+  Saved inv_std = {};
+  auto saves() { return std::tie(x, y, gamma, mean, inv_std); }
 
-  NormBackward(const char* name, const NormInputs& inputs, const NormOptions& options, const Tensor& output)
-      : operation(name),
-        relu(options.relu),
-        gamma_index(inputs.gamma),
-        beta_index(inputs.beta),
-        residual_index(inputs.residual),
-        x(inputs.variables[0].value(), name) {
-    if (relu) y = Saved(output, name);
-    if (options.gamma.defined()) gamma = Saved(options.gamma.value(), name);
-  }
-
-  const Tensor y_or_none() const { return relu ? y.get() : Tensor(); }
-  const Tensor gamma_or_none() const { return gamma_index >= 0 ? gamma.get() : Tensor(); }
-
-  /// Undefined where the gradient is not wanted.
-  Gradients allocate(const Tensor& dy, const Wanted& wanted) const {
-    Gradients gradients(wanted.size());
-    for (std::size_t i = 0; i < wanted.size(); ++i) {
-      const bool is_row = static_cast<int>(i) == gamma_index || static_cast<int>(i) == beta_index;
-      if (wanted[i]) gradients[i] = is_row ? empty_like(dy, Shape{dy.dim(3)}) : empty_like(dy);
-    }
+  /// `backward_of` picks the backward kernel from the table.
+  template <typename BackwardOf>
+  Gradients gradients_by(BackwardOf backward_of, const Tensor& dy, const Wanted& wanted) const {
+    const Gradients gradients = allocate(dy, wanted);
+    by_dtype(dy.dtype(), "norm", [&]<typename T>() {
+      backward_of(mt::norm<T>(dy.device()))(
+          x.get().data<T>(), data_or_null<T>(y.get_or_none()), dy.data<T>(),
+          data_or_null<T>(gamma.get_or_none()), mean.get().data<T>(), inv_std.get().data<T>(), relu,
+          data_or_null<T>(gradients[0]), data_or_null<T>(gradients[3]), data_or_null<T>(gradients[1]),
+          data_or_null<T>(gradients[2]), dy.dim(0), dy.dim(1) * dy.dim(2), dy.dim(3), kDefaultStream);
+    });
     return gradients;
   }
-  Tensor gradient(const Gradients& gradients, int index) const {
-    return index >= 0 ? gradients[static_cast<std::size_t>(index)] : Tensor();
+};
+
+/// y = act(γ x̂ + β + r), x̂ per image and channel;
+/// g = dy · [y>0], dx = γ/σ (g − mean g − x̂ mean(g x̂)), dγ = Σ g x̂, dβ = Σ g, dr = g
+struct InstanceNorm : NormWithStatistics {
+  static constexpr const char* kName = "instance_norm";
+
+  Tensor forward(const Tensor& input, const Tensor& scale, const Tensor& shift, const Tensor& residual) {
+    const Tensor output = begin(input, scale);
+    const Shape per_instance{input.dim(0), input.dim(3)};  // (N,C)
+    const Tensor means = empty_like(input, per_instance);
+    const Tensor inv_stds = empty_like(input, per_instance);
+    by_dtype(input.dtype(), kName, [&]<typename T>() {
+      mt::norm<T>(input.device())
+          .instance_forward(input.data<T>(), data_or_null<T>(scale), data_or_null<T>(shift),
+                            data_or_null<T>(residual), relu, output.data<T>(), means.data<T>(),
+                            inv_stds.data<T>(), input.dim(0), input.dim(1) * input.dim(2), input.dim(3),
+                            static_cast<T>(eps), kDefaultStream);
+    });
+    mean = means;
+    inv_std = inv_stds;
+    return output;
+  }
+  Gradients backward(const Tensor& dy, const Wanted& wanted) const {
+    return gradients_by([](const auto& table) { return table.instance_backward; }, dy, wanted);
   }
 };
 
-/// Records a norm whose backward takes the statistics that its forward computed: mean and inv_std, (N,C) per
-/// instance or (C) per batch. `backward_of` picks the backward kernel from the table.
-template <typename BackwardOf>
-Variable record_with_statistics(const char* name, const NormInputs& inputs, const NormOptions& options,
-                                const Tensor& y, const Tensor& mean, const Tensor& inv_std,
-                                BackwardOf backward_of) {
-  return record(name, y, inputs.variables,
-                [name, backward_of, kept = NormBackward(name, inputs, options, y), mean = Saved(mean, name),
-                 inv_std = Saved(inv_std, name)](const Tensor& dy, const Wanted& wanted) {
-                  const Gradients gradients = kept.allocate(dy, wanted);
-                  by_dtype(dy.dtype(), name, [&]<typename T>() {
-                    const auto backward = backward_of(mt::norm<T>(dy.device()));
-                    backward(kept.x.get().template data<T>(), data_or_null<T>(kept.y_or_none()), dy.data<T>(),
-                             data_or_null<T>(kept.gamma_or_none()), mean.get().template data<T>(),
-                             inv_std.get().template data<T>(), kept.relu, data_or_null<T>(gradients[0]),
-                             data_or_null<T>(kept.gradient(gradients, kept.residual_index)),
-                             data_or_null<T>(kept.gradient(gradients, kept.gamma_index)),
-                             data_or_null<T>(kept.gradient(gradients, kept.beta_index)), dy.dim(0),
-                             dy.dim(1) * dy.dim(2), dy.dim(3), kDefaultStream);
-                  });
-                  return gradients;
-                });
+/// The same with statistics and means over the batch. Updates the running statistics, but not when a segment is
+/// recomputed: the first run has done it.
+struct BatchNormTrain : NormWithStatistics {
+  static constexpr const char* kName = "batch_norm_train";
+  Tensor running_mean = {};
+  Tensor running_var = {};
+  double momentum = 0;
+
+  Tensor forward(const Tensor& input, const Tensor& scale, const Tensor& shift, const Tensor& residual) {
+    const Tensor output = begin(input, scale);
+    const Shape per_channel{input.dim(3)};  // (C)
+    const Tensor means = empty_like(input, per_channel);
+    const Tensor inv_stds = empty_like(input, per_channel);
+    const bool update = !is_recomputing();
+    by_dtype(input.dtype(), kName, [&]<typename T>() {
+      mt::norm<T>(input.device())
+          .batch_forward_train(input.data<T>(), data_or_null<T>(scale), data_or_null<T>(shift),
+                               data_or_null<T>(residual), relu, output.data<T>(), means.data<T>(),
+                               inv_stds.data<T>(), update ? running_mean.data<T>() : nullptr,
+                               update ? running_var.data<T>() : nullptr, static_cast<T>(momentum),
+                               input.dim(0), input.dim(1) * input.dim(2), input.dim(3), static_cast<T>(eps),
+                               kDefaultStream);
+    });
+    if (update) {
+      running_mean.storage()->bump_version("batch_norm_train (running mean)");
+      running_var.storage()->bump_version("batch_norm_train (running variance)");
+    }
+    mean = means;
+    inv_std = inv_stds;
+    return output;
+  }
+  Gradients backward(const Tensor& dy, const Wanted& wanted) const {
+    return gradients_by([](const auto& table) { return table.batch_backward_train; }, dy, wanted);
+  }
+};
+
+/// The same with frozen statistics: dx = g γ/σ
+struct BatchNormEval : NormBase {
+  static constexpr const char* kName = "batch_norm_eval";
+  Saved mean = {};      // (C)
+  Saved variance = {};  // (C)
+  auto saves() { return std::tie(x, y, gamma, mean, variance); }
+
+  Tensor forward(const Tensor& input, const Tensor& scale, const Tensor& shift, const Tensor& residual) {
+    const Tensor output = begin(input, scale);
+    by_dtype(input.dtype(), kName, [&]<typename T>() {
+      mt::norm<T>(input.device())
+          .batch_forward_eval(input.data<T>(), data_or_null<T>(scale), data_or_null<T>(shift),
+                              data_or_null<T>(residual), relu, mean.kept().data<T>(),
+                              variance.kept().data<T>(), output.data<T>(), input.dim(0),
+                              input.dim(1) * input.dim(2), input.dim(3), static_cast<T>(eps), kDefaultStream);
+    });
+    return output;
+  }
+  Gradients backward(const Tensor& dy, const Wanted& wanted) const {
+    const Gradients gradients = allocate(dy, wanted);
+    by_dtype(dy.dtype(), kName, [&]<typename T>() {
+      mt::norm<T>(dy.device())
+          .batch_backward_eval(x.get().data<T>(), data_or_null<T>(y.get_or_none()), dy.data<T>(),
+                               data_or_null<T>(gamma.get_or_none()), mean.get().data<T>(),
+                               variance.get().data<T>(), relu, data_or_null<T>(gradients[0]),
+                               data_or_null<T>(gradients[3]), data_or_null<T>(gradients[1]),
+                               data_or_null<T>(gradients[2]), dy.dim(0), dy.dim(1) * dy.dim(2), dy.dim(3),
+                               static_cast<T>(eps), kDefaultStream);
+    });
+    return gradients;
+  }
+};
+
+/// y = max over a window; dx = dy at the first maximum
+struct MaxPool {
+  static constexpr const char* kName = "max_pool";
+  PoolWindow window;
+  Saved argmax = {};  // (N,P,Q,C)
+  Shape shape = {};   // of x: (N,H,W,C)
+  auto saves() { return std::tie(argmax); }
+
+  Tensor forward(const Tensor& x) {
+    shape = x.shape();
+    const Shape pooled{x.dim(0), window.pooled(x.dim(1)), window.pooled(x.dim(2)), x.dim(3)};
+    const Tensor y = empty_like(x, pooled);                               // (N,P,Q,C)
+    const Tensor indices = Tensor::empty(pooled, DType::u8, x.device());  // (N,P,Q,C)
+    by_dtype(x.dtype(), kName, [&]<typename T>() {
+      mt::pool<T>(x.device())
+          .max_forward(x.data<T>(), y.data<T>(), indices.data<uint8_t>(), x.dim(0), x.dim(1), x.dim(2),
+                       x.dim(3), window, kDefaultStream);
+    });
+    argmax = indices;
+    return y;
+  }
+  Gradients backward(const Tensor& dy, const Wanted&) const {
+    const Tensor dx = empty_like(dy, shape);
+    by_dtype(dy.dtype(), kName, [&]<typename T>() {
+      mt::pool<T>(dy.device())
+          .max_backward(dy.data<T>(), argmax.get().data<uint8_t>(), dx.data<T>(), shape[0], shape[1],
+                        shape[2], shape[3], window, kDefaultStream);
+    });
+    return {dx};
+  }
+};
+
+/// y = mean over pixels; dx = dy / pixels
+struct GlobalAveragePool {
+  static constexpr const char* kName = "global_average_pool";
+  Shape shape = {};  // of x: (N,H,W,C)
+
+  Tensor forward(const Tensor& x) {
+    shape = x.shape();
+    const Tensor y = empty_like(x, Shape{x.dim(0), x.dim(3)});  // (N,C)
+    by_dtype(x.dtype(), kName, [&]<typename T>() {
+      mt::pool<T>(x.device())
+          .global_average_forward(x.data<T>(), y.data<T>(), x.dim(0), x.dim(1) * x.dim(2), x.dim(3),
+                                  kDefaultStream);
+    });
+    return y;
+  }
+  Gradients backward(const Tensor& dy, const Wanted&) const {
+    const Tensor dx = empty_like(dy, shape);
+    by_dtype(dy.dtype(), kName, [&]<typename T>() {
+      mt::pool<T>(dy.device())
+          .global_average_backward(dy.data<T>(), dx.data<T>(), shape[0], shape[1] * shape[2], shape[3],
+                                   kDefaultStream);
+    });
+    return {dx};
+  }
+};
+
+void check_norm(const char* operation, const Variable& x, const NormOptions& options) {
+  check(x.rank() == 4, "{}: wants (N,H,W,C), not {}", operation, x.shape().str());
+  const auto check_input = [&](const char* what, const Variable& input, const Shape& shape) {
+    check(!input.defined() || (input.shape() == shape && input.dtype() == x.dtype()),
+          "{}: {} is {} {}, wanted {} {}", operation, what, input.defined() ? name_of(input.dtype()) : "",
+          input.defined() ? input.shape().str() : "", name_of(x.dtype()), shape.str());
+  };
+  check_input("gamma", options.gamma, Shape{x.dim(3)});
+  check_input("beta", options.beta, Shape{x.dim(3)});
+  check_input("residual", options.residual, x.shape());
+}
+
+template <typename R>
+Variable apply_norm(R rule, const Variable& x, const NormOptions& options) {
+  return apply(std::move(rule), x, options.gamma, options.beta, options.residual);
+}
+
+bool is_recorded(const Variable& x, const NormOptions& options) {
+  return mt::is_recorded({x, options.gamma, options.beta, options.residual});
 }
 
 void check_running(const Variable& x, const Tensor& mean, const Tensor& variance) {
@@ -121,80 +249,25 @@ void check_running(const Variable& x, const Tensor& mean, const Tensor& variance
 }  // namespace
 
 Variable instance_norm(const Variable& x, const NormOptions& options) {
-  const NormInputs inputs("instance_norm", x, options);
-  const Tensor y = empty_like(x.value());                                   // (N,H,W,C)
-  const Tensor mean = empty_like(x.value(), Shape{x.dim(0), x.dim(3)});     // (N,C)
-  const Tensor inv_std = empty_like(x.value(), Shape{x.dim(0), x.dim(3)});  // (N,C)
-  by_dtype(x.dtype(), "instance_norm", [&]<typename T>() {
-    mt::norm<T>(x.device())
-        .instance_forward(x.value().data<T>(), data_or_null<T>(value_or_none(options.gamma)),
-                          data_or_null<T>(value_or_none(options.beta)),
-                          data_or_null<T>(value_or_none(options.residual)), options.relu, y.data<T>(),
-                          mean.data<T>(), inv_std.data<T>(), x.dim(0), x.dim(1) * x.dim(2), x.dim(3),
-                          static_cast<T>(options.eps), kDefaultStream);
-  });
-  return record_with_statistics("instance_norm", inputs, options, y, mean, inv_std,
-                                [](const auto& table) { return table.instance_backward; });
+  check_norm("instance_norm", x, options);
+  return apply_norm(InstanceNorm{{{options.relu, options.eps}}}, x, options);
 }
 
 Variable batch_norm_train(const Variable& x, const NormOptions& options, const Tensor& running_mean,
                           const Tensor& running_var, double momentum) {
-  const NormInputs inputs("batch_norm_train", x, options);
+  check_norm("batch_norm_train", x, options);
   check_running(x, running_mean, running_var);
   check(x.dim(0) * x.dim(1) * x.dim(2) >= 2, "batch_norm_train: {} has fewer than 2 values per channel",
         x.shape().str());
-  const Tensor y = empty_like(x.value());                         // (N,H,W,C)
-  const Tensor mean = empty_like(x.value(), Shape{x.dim(3)});     // (C)
-  const Tensor inv_std = empty_like(x.value(), Shape{x.dim(3)});  // (C)
-  const bool update = !is_recomputing();                          // the first run has done it
-  by_dtype(x.dtype(), "batch_norm_train", [&]<typename T>() {
-    mt::norm<T>(x.device())
-        .batch_forward_train(x.value().data<T>(), data_or_null<T>(value_or_none(options.gamma)),
-                             data_or_null<T>(value_or_none(options.beta)),
-                             data_or_null<T>(value_or_none(options.residual)), options.relu, y.data<T>(),
-                             mean.data<T>(), inv_std.data<T>(), update ? running_mean.data<T>() : nullptr,
-                             update ? running_var.data<T>() : nullptr, static_cast<T>(momentum), x.dim(0),
-                             x.dim(1) * x.dim(2), x.dim(3), static_cast<T>(options.eps), kDefaultStream);
-  });
-  if (update) {
-    running_mean.storage()->bump_version("batch_norm_train (running mean)");
-    running_var.storage()->bump_version("batch_norm_train (running variance)");
-  }
-  return record_with_statistics("batch_norm_train", inputs, options, y, mean, inv_std,
-                                [](const auto& table) { return table.batch_backward_train; });
+  return apply_norm(BatchNormTrain{{{options.relu, options.eps}}, running_mean, running_var, momentum}, x,
+                    options);
 }
 
 Variable batch_norm_eval(const Variable& x, const NormOptions& options, const Tensor& running_mean,
                          const Tensor& running_var) {
-  const NormInputs inputs("batch_norm_eval", x, options);
+  check_norm("batch_norm_eval", x, options);
   check_running(x, running_mean, running_var);
-  const Tensor y = empty_like(x.value());  // (N,H,W,C)
-  by_dtype(x.dtype(), "batch_norm_eval", [&]<typename T>() {
-    mt::norm<T>(x.device())
-        .batch_forward_eval(x.value().data<T>(), data_or_null<T>(value_or_none(options.gamma)),
-                            data_or_null<T>(value_or_none(options.beta)),
-                            data_or_null<T>(value_or_none(options.residual)), options.relu,
-                            running_mean.data<T>(), running_var.data<T>(), y.data<T>(), x.dim(0),
-                            x.dim(1) * x.dim(2), x.dim(3), static_cast<T>(options.eps), kDefaultStream);
-  });
-  return record(
-      "batch_norm_eval", y, inputs.variables,
-      [kept = NormBackward("batch_norm_eval", inputs, options, y),
-       mean = Saved(running_mean, "batch_norm_eval"), variance = Saved(running_var, "batch_norm_eval"),
-       eps = options.eps](const Tensor& dy, const Wanted& wanted) {
-        const Gradients gradients = kept.allocate(dy, wanted);
-        by_dtype(dy.dtype(), "batch_norm_eval", [&]<typename T>() {
-          mt::norm<T>(dy.device())
-              .batch_backward_eval(kept.x.get().data<T>(), data_or_null<T>(kept.y_or_none()), dy.data<T>(),
-                                   data_or_null<T>(kept.gamma_or_none()), mean.get().data<T>(),
-                                   variance.get().data<T>(), kept.relu, data_or_null<T>(gradients[0]),
-                                   data_or_null<T>(kept.gradient(gradients, kept.residual_index)),
-                                   data_or_null<T>(kept.gradient(gradients, kept.gamma_index)),
-                                   data_or_null<T>(kept.gradient(gradients, kept.beta_index)), dy.dim(0),
-                                   dy.dim(1) * dy.dim(2), dy.dim(3), static_cast<T>(eps), kDefaultStream);
-        });
-        return gradients;
-      });
+  return apply_norm(BatchNormEval{{options.relu, options.eps}, running_mean, running_var}, x, options);
 }
 
 Variable max_pool(const Variable& x, const PoolWindow& window) {
@@ -202,50 +275,18 @@ Variable max_pool(const Variable& x, const PoolWindow& window) {
             x.dim(2) + 2 * window.padding >= window.window,
         "max_pool: a window of {} does not fit into (N,H,W,C) = {} with padding {}", window.window,
         x.shape().str(), window.padding);
-  const Shape pooled{x.dim(0), window.pooled(x.dim(1)), window.pooled(x.dim(2)), x.dim(3)};
-  const Tensor y = empty_like(x.value(), pooled);                      // (N,P,Q,C)
-  const Tensor argmax = Tensor::empty(pooled, DType::u8, x.device());  // (N,P,Q,C)
-  by_dtype(x.dtype(), "max_pool", [&]<typename T>() {
-    mt::pool<T>(x.device())
-        .max_forward(x.value().data<T>(), y.data<T>(), argmax.data<uint8_t>(), x.dim(0), x.dim(1), x.dim(2),
-                     x.dim(3), window, kDefaultStream);
-  });
-  return record(
-      "max_pool", y, {x},
-      [window, shape = x.shape(), argmax = Saved(argmax, "max_pool")](const Tensor& dy, const Wanted&) {
-        const Tensor dx = empty_like(dy, shape);
-        by_dtype(dy.dtype(), "max_pool", [&]<typename T>() {
-          mt::pool<T>(dy.device())
-              .max_backward(dy.data<T>(), argmax.get().data<uint8_t>(), dx.data<T>(), shape[0], shape[1],
-                            shape[2], shape[3], window, kDefaultStream);
-        });
-        return Gradients{dx};
-      });
+  return apply(MaxPool{window}, x);
 }
 
 Variable global_average_pool(const Variable& x) {
   check(x.rank() == 4 && x.dim(1) * x.dim(2) >= 1, "global_average_pool: wants (N,H,W,C), not {}",
         x.shape().str());
-  const Tensor y = empty_like(x.value(), Shape{x.dim(0), x.dim(3)});  // (N,C)
-  by_dtype(x.dtype(), "global_average_pool", [&]<typename T>() {
-    mt::pool<T>(x.device())
-        .global_average_forward(x.value().data<T>(), y.data<T>(), x.dim(0), x.dim(1) * x.dim(2), x.dim(3),
-                                kDefaultStream);
-  });
-  return record("global_average_pool", y, {x}, [shape = x.shape()](const Tensor& dy, const Wanted&) {
-    const Tensor dx = empty_like(dy, shape);
-    by_dtype(dy.dtype(), "global_average_pool", [&]<typename T>() {
-      mt::pool<T>(dy.device())
-          .global_average_backward(dy.data<T>(), dx.data<T>(), shape[0], shape[1] * shape[2], shape[3],
-                                   kDefaultStream);
-    });
-    return Gradients{dx};
-  });
+  return apply(GlobalAveragePool{}, x);
 }
 
 Variable instance_norm_average(const Variable& x, const NormOptions& options) {
-  const NormInputs inputs("instance_norm", x, options);
-  if (is_recorded(inputs.variables)) return global_average_pool(instance_norm(x, options));
+  check_norm("instance_norm", x, options);
+  if (is_recorded(x, options)) return global_average_pool(instance_norm(x, options));
   check(x.dim(1) * x.dim(2) >= 1, "instance_norm: no pixels in (N,H,W,C) = {}", x.shape().str());
   const Tensor average = empty_like(x.value(), Shape{x.dim(0), x.dim(3)});  // (N,C)
   by_dtype(x.dtype(), "instance_norm", [&]<typename T>() {
@@ -261,8 +302,8 @@ Variable instance_norm_average(const Variable& x, const NormOptions& options) {
 
 Variable batch_norm_eval_average(const Variable& x, const NormOptions& options, const Tensor& running_mean,
                                  const Tensor& running_var) {
-  const NormInputs inputs("batch_norm_eval", x, options);
-  if (is_recorded(inputs.variables)) {
+  check_norm("batch_norm_eval", x, options);
+  if (is_recorded(x, options)) {
     return global_average_pool(batch_norm_eval(x, options, running_mean, running_var));
   }
   check_running(x, running_mean, running_var);

@@ -1,6 +1,7 @@
 #include "autograd/recompute.h"
 
 #include "autograd/arithmetic.h"
+#include "autograd/rule.h"
 
 namespace mt {
 namespace {
@@ -18,28 +19,37 @@ class RecomputingGuard {
   bool before_;
 };
 
-}  // namespace
+/// y = segment(x); backward: the segment again, with a tape
+struct Recompute {
+  static constexpr const char* kName = "recompute";
+  Segment segment;
+  Saved x;
+  auto saves() { return std::tie(x); }
 
-Variable recompute(Segment segment, const Variable& input) {
-  if (!tape_is_on()) return segment(input);
-  Tensor output;
-  {
+  Tensor forward(const Tensor& input) const {
     NoGradGuard no_tape;
-    output = segment(input.detach()).value();
+    return segment(Variable(input)).value();
   }
-  BackwardRule rule = [segment = std::move(segment), saved = Saved(input.value(), "recompute")](
-                          const Tensor& gradient, const Wanted& wanted) {
-    const Variable again(saved.get(), wanted[0]);  // a leaf: the inner tape ends here
+  Gradients backward(const Tensor& dy, const Wanted& wanted) const {
+    const Variable again(x.get(), wanted[0]);  // a leaf: the inner tape ends here
     {
       TapeGuard tape(true);
       RecomputingGuard guard;
       const Variable result = segment(again);
-      if (result.state().producer != nullptr) backward(result, gradient);
+      if (result.state().producer != nullptr) mt::backward(result, dy);
     }
-    if (wanted[0] && !again.grad().defined()) return Gradients{zeros_like(again.value())};
-    return Gradients{again.grad()};
-  };
-  return record("recompute", output, {input}, std::move(rule), /*always=*/true);
+    if (wanted[0] && !again.grad().defined()) return {zeros_like(again.value())};
+    return {again.grad()};
+  }
+};
+
+}  // namespace
+
+Variable recompute(Segment segment, const Variable& input) {
+  if (!tape_is_on()) return segment(input);
+  auto rule = std::make_unique<AppliedRuleOf<Recompute>>(Recompute{std::move(segment), input.value()});
+  Tensor output = rule->applied().forward(input.value());
+  return record(std::move(rule), std::move(output), {input}, /*always=*/true);
 }
 
 bool is_recomputing() {

@@ -24,11 +24,11 @@ struct Visit {
 };
 
 /// All nodes behind `output`, newest first.
-std::vector<Visit> nodes_behind(const Variable& output) {
+std::vector<Visit> visits_behind(const Variable& output) {
   std::vector<Visit> visits;
   std::unordered_set<const Node*> seen;
   const auto visit = [&](const std::shared_ptr<VariableState>& state) {
-    if (state->producer != nullptr && seen.insert(state->producer.get()).second) {
+    if (state != nullptr && state->producer != nullptr && seen.insert(state->producer.get()).second) {
       visits.push_back({state->producer, state});
     }
   };
@@ -58,27 +58,30 @@ void add_gradient(VariableState& target, const Tensor& gradient, const char* ope
 
 void run_node(Node& node, VariableState& output) {
   if (!output.grad.defined()) return;  // nothing flowed back to here
-  check(node.rule != nullptr,
-        "{} backward: its saved values are freed; backward() can go through a tape only once",
-        node.operation);
+  const char* name = node.rule->name;
+  check(node.applied != nullptr,
+        "{} backward: its saved values are freed; backward() can go through a tape only once", name);
   Wanted wanted(node.inputs.size());
-  for (std::size_t i = 0; i < wanted.size(); ++i) wanted[i] = node.inputs[i]->requires_grad;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    wanted[i] = node.inputs[i] != nullptr && node.inputs[i]->requires_grad;
+  }
   const Tensor output_gradient = std::move(output.grad);
   output.grad = Tensor();
-  const Gradients gradients = node.rule(output_gradient, wanted);
-  check(gradients.size() == node.inputs.size(), "{} backward: {} gradients for {} inputs", node.operation,
+  const Gradients gradients = node.applied->backward(output_gradient, wanted);
+  check(gradients.size() == node.inputs.size(), "{} backward: {} gradients for {} inputs", name,
         gradients.size(), node.inputs.size());
   for (std::size_t i = 0; i < wanted.size(); ++i) {
-    if (wanted[i]) add_gradient(*node.inputs[i], gradients[i], node.operation);
+    if (wanted[i]) add_gradient(*node.inputs[i], gradients[i], name);
   }
 }
 
 }  // namespace
 
-Saved::Saved(Tensor tensor, const char* operation)
-    : tensor_(std::move(tensor)), version_(tensor_.storage()->version()), operation_(operation) {}
+Saved::Saved(Tensor tensor)
+    : tensor_(std::move(tensor)), version_(tensor_.defined() ? tensor_.storage()->version() : 0) {}
 
 const Tensor& Saved::get() const {
+  check(operation_ != nullptr, "a rule's saves() leaves out a value that its backward reads");
   check(tensor_.defined(), "{} backward: nothing was saved", operation_);
   const Storage& storage = *tensor_.storage();
   check(storage.version() == version_,
@@ -89,19 +92,15 @@ const Tensor& Saved::get() const {
   return tensor_;
 }
 
-Variable record(const char* operation, Tensor output, const std::vector<Variable>& inputs, BackwardRule rule,
-                bool always) {
-  for (const Variable& input : inputs) {
-    check(input.device() == output.device(), "{}: an input on {}, the others on {}", operation,
-          name_of(input.device()), name_of(output.device()));
-  }
+Variable record(std::unique_ptr<const AppliedRule> applied, Tensor output,
+                const std::vector<Variable>& inputs, bool always) {
   Variable result(std::move(output));
   if (!is_recorded(inputs) && !(tape_on && always)) return result;
   const auto node = std::make_shared<Node>();
-  node->operation = operation;
+  node->rule = &applied->rule();
   node->sequence = next_sequence();
   for (const Variable& input : inputs) node->inputs.push_back(input.handle());
-  node->rule = std::move(rule);
+  node->applied = std::move(applied);
   result.state().requires_grad = true;
   result.state().producer = node;
   return result;
@@ -119,12 +118,12 @@ void backward(const Variable& output, const Tensor& gradient) {
       root.producer != nullptr,
       "backward: the value {} depends on nothing that requires a gradient, or was computed under NoGradGuard",
       root.value.shape().str());
-  std::vector<Visit> visits = nodes_behind(output);
+  std::vector<Visit> visits = visits_behind(output);
   add_gradient(root, gradient, "backward");
   TapeGuard no_tape(false);
   for (Visit& visit : visits) {
     run_node(*visit.node, *visit.output);
-    visit.node->rule = nullptr;  // frees the saved values while the older nodes still run
+    visit.node->applied = nullptr;  // frees the saved values while the older nodes still run
     visit.node->inputs.clear();
     visit.output = nullptr;
   }
@@ -135,8 +134,9 @@ bool tape_is_on() {
 }
 
 bool is_recorded(const std::vector<Variable>& inputs) {
-  return tape_on && std::any_of(inputs.begin(), inputs.end(),
-                                [](const Variable& input) { return input.requires_grad(); });
+  return tape_on && std::any_of(inputs.begin(), inputs.end(), [](const Variable& input) {
+           return input.defined() && input.requires_grad();
+         });
 }
 
 TapeGuard::TapeGuard(bool on) : before_(tape_on) {
@@ -146,10 +146,10 @@ TapeGuard::~TapeGuard() {
   tape_on = before_;
 }
 
-std::set<std::string> operations_behind(const Variable& output) {
-  std::set<std::string> names;
-  for (const Visit& visit : nodes_behind(output)) names.insert(visit.node->operation);
-  return names;
+std::vector<std::shared_ptr<const Node>> nodes_behind(const Variable& output) {
+  std::vector<std::shared_ptr<const Node>> nodes;
+  for (const Visit& visit : visits_behind(output)) nodes.push_back(visit.node);
+  return nodes;
 }
 
 }  // namespace mt
