@@ -18,7 +18,7 @@ namespace mt::train {
 namespace {
 
 // A damaged file can make libhdf5 loop, take all memory, or wait for something.
-constexpr rlim_t kSecondsOfCpu = 6;             // and one for each
+constexpr rlim_t kSecondsOfCpu = 2;             // and one for each
 constexpr uint64_t kBytesASecond = 16'000'000;  // of the file
 constexpr unsigned kSecondsOfPatience = 60;     // of waiting, and one for each
 constexpr uint64_t kBytesAPatientSecond = 1'000'000;
