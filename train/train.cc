@@ -11,6 +11,7 @@
 #include "tensor/check.h"
 #include "tensor/io/atomic_file.h"
 #include "tensor/parallel.h"
+#include "tensor/text.h"
 #include "train/cli/interrupt.h"
 #include "train/cli/options.h"
 #include "train/cli/program.h"
@@ -91,7 +92,8 @@ std::vector<std::string> notes_of(const RunFolder& folder, const Dataset& datase
   return notes;
 }
 
-void run(const Config& config, int argc, const char* const* argv) {
+/// False where a slide turned out to be damaged and was put out of the run: the same has to begin again.
+bool run_once(const Config& config, int argc, const char* const* argv) {
   if (config.threads > 0) set_thread_count(static_cast<int>(config.threads));
   use_device(config);
   const bool is_phantom = dataset_kind(config).lies_in_run;
@@ -106,7 +108,7 @@ void run(const Config& config, int argc, const char* const* argv) {
   if (config.dry_run && is_phantom && !std::filesystem::exists(phantom_root)) {
     std::printf("would write %s phantom slides into %s and go on from there\n", config.phantom_slides.c_str(),
                 phantom_root.c_str());
-    return;
+    return true;
   }
   const std::map<std::string, Split> drawn = splits_drawn_in(config.run);
   Dataset dataset;
@@ -116,7 +118,7 @@ void run(const Config& config, int argc, const char* const* argv) {
     check_run_folder(config, dataset);
     preflight(dataset, config);
     std::printf("dry run: nothing was computed\n");
-    return;
+    return true;
   }
   RunFolder folder(config.run, config);
   if (is_phantom) {
@@ -143,14 +145,31 @@ void run(const Config& config, int argc, const char* const* argv) {
   const auto stopped_after = [&](const std::string& stage) {
     std::printf("%s%s is done%s\n", is_shard ? ("shard " + config.shard + ": ").c_str() : "", stage.c_str(),
                 is_shard ? "" : "; the same command without --until goes on");
+    return true;
   };
   if (config.until == Until::tile) return stopped_after("tile");
   PatchSource patches(slides, config);
   RunContext context{config, folder, dataset, slides, patches};
-  result = run_method(context);
+  try {
+    result = run_method(context);
+  } catch (const UnreadablePatch& patch) {
+    const SlideRecord& slide = slides[static_cast<std::size_t>(patch.id.slide)].record;
+    // Embedding reads every patch once. What could be read then, and cannot now, is no bad slide but bad storage.
+    check(!folder.done(folder.round({}, 0).embedding()),
+          "{}; it could be read when this run began: mend the storage, and the same command goes on",
+          patch.what());
+    check(config.skip_bad_slides, "{}; mend the file, or leave the slide out with --skip-bad-slides",
+          patch.what());
+    check(!is_shard, "{}; run it once without --shard, which leaves the slide out", patch.what());
+    std::printf("problem: %s\nslide %s is left out, and the run begins again without it\n",
+                printable(patch.what()).c_str(), printable(slide.id).c_str());
+    std::fflush(stdout);
+    quarantine(folder, slide.id, patch.what());
+    return false;
+  }
   if (is_shard) {
     std::printf("shard %s is done\n", config.shard.c_str());
-    return;
+    return true;
   }
   if (config.until != Until::end) return stopped_after(choice_name(config.until));
   count_slides(dataset, result);
@@ -165,6 +184,7 @@ void run(const Config& config, int argc, const char* const* argv) {
   write_file(folder.files().predictions().string(), predictions_csv(result));
   write_report(context, result);
   std::printf("%s\nreport: %s\n", summary_table(result).c_str(), folder.files().report().c_str());
+  return true;
 }
 
 }  // namespace
@@ -175,7 +195,8 @@ int main(int argc, char** argv) {
   mt::train::catch_interrupts();
   const auto body = [&] {
     const auto config = mt::train::parse_train_options(argc, argv);
-    if (config) mt::train::run(*config, argc, argv);
+    while (config && !mt::train::run_once(*config, argc, argv)) {
+    }
     return 0;
   };
   return mt::train::program_main(

@@ -41,6 +41,19 @@ std::shared_ptr<wsi::Slide> PatchSource::slide(int32_t number) {
   return open_slides_.front().second;
 }
 
+wsi::RgbImage PatchSource::decode(PatchId id) {
+  const SlideTiles& tiles = at(id.slide).tiles;
+  const auto tile = static_cast<std::size_t>(id.tile);
+  const int64_t x = tiles.x_level0[tile];
+  const int64_t y = tiles.y_level0[tile];
+  const auto source = slide(id.slide);
+  wsi::RgbImage image = tiles.level >= 0 ? source->read_region(x, y, tiles.level, patch_, patch_)
+                                         : source->read_at_mpp(x, y, tiles.mpp, patch_, patch_);
+  check(image.width == patch_ && image.height == patch_, "{}: patch at ({}, {}) came back as {}x{} pixels",
+        source->path().string(), x, y, image.width, image.height);
+  return image;
+}
+
 void PatchSource::read(PatchId id, uint8_t* target) {
   const std::size_t bytes = static_cast<std::size_t>(patch_ * patch_ * 3);
   const uint64_t key = packed(id);
@@ -52,15 +65,14 @@ void PatchSource::read(PatchId id, uint8_t* target) {
       return;
     }
   }
-  const SlideTiles& tiles = at(id.slide).tiles;
-  const auto tile = static_cast<std::size_t>(id.tile);
-  const int64_t x = tiles.x_level0[tile];
-  const int64_t y = tiles.y_level0[tile];
-  const auto source = slide(id.slide);
-  const wsi::RgbImage image = tiles.level >= 0 ? source->read_region(x, y, tiles.level, patch_, patch_)
-                                               : source->read_at_mpp(x, y, tiles.mpp, patch_, patch_);
-  check(image.pixels.size() == bytes, "{}: patch at ({}, {}) came back as {}x{} pixels",
-        source->path().string(), x, y, image.width, image.height);
+  wsi::RgbImage image;
+  try {
+    image = decode(id);
+  } catch (const OutOfMemory&) {
+    throw;
+  } catch (const Error& error) {
+    throw UnreadablePatch(error.what(), id);
+  }
   std::memcpy(target, image.pixels.data(), bytes);
   const std::lock_guard lock(cache_mutex_);
   if (bytes > cache_limit_ || !cache_.emplace(key, image.pixels).second) return;
@@ -127,7 +139,10 @@ void PatchPipeline::work() {
       error = std::current_exception();
     }
     const std::lock_guard lock(mutex_);
-    if (error && !slot->error) slot->error = error;
+    if (error && (!slot->error || patch < slot->error_at)) {
+      slot->error = error;
+      slot->error_at = patch;
+    }
     if (--slot->left == 0) changed_.notify_all();
   }
 }

@@ -14,6 +14,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "tensor/check.h"
 #include "tensor/tensor.h"
 #include "train/data/tiles.h"
 
@@ -24,6 +25,13 @@ struct PatchId {
   int32_t slide = 0;
   int32_t tile = 0;
   bool operator==(const PatchId&) const = default;
+};
+
+/// A patch that cannot be read: its slide is damaged there, or its storage is. The text names file and place.
+class UnreadablePatch : public Error {
+ public:
+  UnreadablePatch(const std::string& message, PatchId patch) : Error(message), id(patch) {}
+  PatchId id;
 };
 
 /// Reads patches of a set of slides. Keeps a bounded number of slides open and a bounded number of decoded
@@ -37,13 +45,14 @@ class PatchSource {
   const TiledSlide& at(int32_t slide) const { return slides_[static_cast<std::size_t>(slide)]; }
   const Config& config() const { return config_; }
   int64_t patch_pixels() const { return patch_; }
-  /// Decodes into `target` (patch,patch,3). Throws Error naming slide and place.
+  /// Decodes into `target` (patch,patch,3). Throws UnreadablePatch.
   void read(PatchId id, uint8_t* target);
   /// Stable key of a patch for random streams: hash of slide name and level-0 position.
   uint64_t key(PatchId id) const;
 
  private:
   std::shared_ptr<wsi::Slide> slide(int32_t number);
+  wsi::RgbImage decode(PatchId id);
 
   std::span<const TiledSlide> slides_;
   const Config& config_;
@@ -73,7 +82,7 @@ class PatchPipeline {
   PatchPipeline(const PatchPipeline&) = delete;
   PatchPipeline& operator=(const PatchPipeline&) = delete;
 
-  /// False when all batches were handed out. Rethrows the error of a patch that could not be read.
+  /// False when all batches were handed out. Rethrows the error of a patch that could not be read; of several in a batch, the first's.
   bool next(Batch& batch);
   /// Whether next() would return at once with a batch.
   bool is_ready();
@@ -83,6 +92,7 @@ class PatchPipeline {
     Batch batch;
     std::atomic<std::size_t> left{0};
     std::exception_ptr error;
+    std::size_t error_at = 0;  // the patch that it is of
   };
   void work();
 

@@ -39,6 +39,20 @@ int64_t leave_out(const Manifest& before, Dataset& dataset, Manifest& now) {
   return count;
 }
 
+/// Takes out the slides with a damaged patch whose files are still the same, before anything was learned.
+int64_t leave_damaged_out(const Manifest& before, Dataset& dataset, const Manifest& now) {
+  int64_t count = 0;
+  dataset.leave_out([&](const SlideRecord& record) -> std::string {
+    const SlideInputs* old = before.find(record.id);
+    const SlideInputs* is = now.find(record.id);
+    if (old == nullptr || is == nullptr || !old->is_damaged) return {};
+    if (!old->slide.has_content_of(is->slide) || old->slide.modified != is->slide.modified) return {};
+    ++count;
+    return old->left_out;
+  });
+  return count;
+}
+
 /// split.csv is for people; who edits it must not believe that the run follows.
 void check_split_csv(const RunFolder& folder, const Manifest& before, const Manifest& now) {
   const fs::path file = folder.files().split();
@@ -102,7 +116,21 @@ int64_t compare_inputs(RunFolder& folder, Dataset& dataset, Manifest& now) {
                 changes.str().c_str());
     std::fflush(stdout);
   }
+  leave_damaged_out(before, dataset, now);
   return 0;
+}
+
+void quarantine(RunFolder& folder, const std::string& slide_id, const std::string& why) {
+  check(folder.manifest().has_value(), "{}: has no manifest yet", folder.files().folder().string());
+  Manifest manifest = *folder.manifest();
+  for (SlideInputs& slide : manifest.slides) {
+    if (slide.id != slide_id) continue;
+    slide.left_out = why;
+    slide.is_damaged = true;
+  }
+  // First what was begun with the slide, then the word that it is out: killed in between, the run meets it again.
+  if (!folder.done(folder.files().pretraining())) folder.drop_checkpoint(folder.files().pretraining());
+  folder.record_inputs(std::move(manifest));
 }
 
 void check_run_folder(const Config& config, Dataset& dataset) {
@@ -132,6 +160,8 @@ void keep_inputs(RunFolder& folder, const Dataset& dataset, Manifest now) {
     if (before != nullptr && before->left_out.empty()) missing.push_back(slide.id);
     const auto why = dataset.left_out.find(slide.id);
     slide.left_out = why == dataset.left_out.end() ? "it could not be used" : why->second;
+    const SlideInputs* known = folder.manifest() ? folder.manifest()->find(slide.id) : nullptr;
+    slide.is_damaged = known != nullptr && known->is_damaged && known->left_out == slide.left_out;
   }
   if (folder.has_trained()) {
     check_nothing_missing(folder, missing);

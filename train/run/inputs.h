@@ -27,6 +27,11 @@ std::map<std::string, Split> splits_drawn_in(const std::filesystem::path& run);
 /// run goes without.
 int64_t compare_inputs(RunFolder& folder, Dataset& dataset, Manifest& now);
 
+/// Puts a slide of which a patch cannot be read out of the run, for good: it stays out until its file is another. The same command
+/// then begins again without it, to the same bytes as if it had been known from the first patch. Pre-training that had finished without
+/// meeting the damage stays.
+void quarantine(RunFolder& folder, const std::string& slide_id, const std::string& why);
+
 /// For a dry run: whether the real one could begin in this folder. Throws Error where it belongs to other
 /// settings or data, is damaged, or cannot be written.
 void check_run_folder(const Config& config, Dataset& dataset);

@@ -27,6 +27,8 @@ struct SlideInputs {
   Fingerprint features;  // of --features
   std::string
       left_out;  // why the run goes without this slide (--skip-bad-slides); empty: it is part of the run
+  bool is_damaged =
+      false;  // left out because a patch could not be read, so it stays out while its file is the same
 };
 
 /// A CSV file, and what it was for: "data", "labels", "splits".

@@ -46,6 +46,7 @@ SlideInputs slide_from(const Json& json) {
   slide.annotation = fingerprint_from(json.at("annotation"));
   slide.features = fingerprint_from(json.at("features"));
   slide.left_out = json.at("left_out").get<std::string>();
+  slide.is_damaged = json.at("is_damaged").get<bool>();
   return slide;
 }
 
@@ -70,7 +71,8 @@ void write_manifest(const std::filesystem::path& file, const Manifest& manifest)
                               {"slide", json_of(slide.slide)},
                               {"annotation", json_of(slide.annotation)},
                               {"features", json_of(slide.features)},
-                              {"left_out", slide.left_out}});
+                              {"left_out", slide.left_out},
+                              {"is_damaged", slide.is_damaged}});
   }
   // Paths may be any bytes; what is not UTF-8 in them is replaced, for they are never compared.
   write_file(file.string(), sealed(json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n"));

@@ -293,6 +293,16 @@ void RunFolder::finish_step(const std::string& step, Fields record, const std::v
   if (old != 0) fs::remove(files_.checkpoint(old), ignored);
 }
 
+void RunFolder::drop_saved(const std::string& step) {
+  const auto found = state_.checkpoints.find(step);
+  if (found == state_.checkpoints.end()) return;
+  const int64_t number = found->second.number;
+  state_.checkpoints.erase(found);
+  sync_state();
+  std::error_code ignored;
+  fs::remove(files_.checkpoint(number), ignored);
+}
+
 std::optional<NamedTensors> RunFolder::read_checkpoint(const std::string& step) const {
   const auto found = state_.checkpoints.find(step);
   if (found == state_.checkpoints.end()) return std::nullopt;

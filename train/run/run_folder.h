@@ -110,6 +110,12 @@ class RunFolder {
     save_step(step.name, tensors, fields_of(record));
   }
 
+  /// Takes back what an unfinished step had saved.
+  template <typename Record>
+  void drop_checkpoint(const Step<Record>& step) {
+    drop_saved(step.name);
+  }
+
   /// Appends a line {"event": Event::kEvent, …members} to log.jsonl (on disk with the next checkpoint or
   /// finished step).
   template <typename Event>
@@ -143,6 +149,7 @@ class RunFolder {
   void finish_step(const std::string& step, Fields record, const std::vector<std::filesystem::path>& files);
   void forget_step(const std::string& step);
   void forget_after(const std::string& step);
+  void drop_saved(const std::string& step);
   std::optional<NamedTensors> read_checkpoint(const std::string& step) const;
   void save_step(const std::string& step, const NamedTensors& tensors, Fields record);
   void log_line(const char* event, const Fields& fields);
