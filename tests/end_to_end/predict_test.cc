@@ -358,6 +358,35 @@ TEST(Predict, ARunOfFeaturesTakesFeaturesAndNoSlides) {
   EXPECT_FALSE(fs::exists(folder / "never"));
 }
 
+TEST(Predict, EveryBagModelGivesItsScores) {
+  const TemporaryFolder folder;
+  for (const char* kind : {"abmil", "mean", "max"}) {
+    const std::string run = folder / kind;
+    const auto trained = train(tiny_run(run, {"--method", "mil", "--pretrain", "none", "--mil", kind}));
+    ASSERT_EQ(trained.exit_code, 0) << trained.str();
+    const std::string out = run + "_predictions";
+    const auto result = predict({"--run", run, "--out", out, fs::path(test_slide(1)).parent_path()});
+    ASSERT_EQ(result.exit_code, 0) << result.str();
+    const Json predicted = json_in(out);
+    const Json trained_on = Json::parse(text_of(run + "/result.json"));
+    for (const Json& slide : trained_on.at("variants").at(0).at("test_slides")) {
+      const auto mine = std::find_if(predicted.at("slides").begin(), predicted.at("slides").end(),
+                                     [&](const Json& s) { return s.at("slide_id") == slide.at("slide_id"); });
+      ASSERT_NE(mine, predicted.at("slides").end());
+      EXPECT_EQ(mine->at("score"), slide.at("score"));  // to the last bit, as in training
+    }
+    std::vector<std::string> names;
+    for (const auto& [name, values] : train::read_features(out + "/test_001.h5").instances) {
+      names.push_back(name);
+      if (name != "attention") continue;
+      double sum = 0;
+      for (const float value : values.span<float>()) sum += static_cast<double>(value);
+      EXPECT_NEAR(sum, 1, 1e-5);
+    }
+    EXPECT_EQ(names.size(), std::string(kind) == "abmil" ? 2U : 1U);
+  }
+}
+
 TEST(Predict, AFolderHoldsThePredictionsOfOneModel) {
   const TemporaryFolder folder;
   const std::string other = folder / "other";

@@ -57,4 +57,11 @@ Fingerprint fingerprint_of(const fs::path& path, HashedPart part) {
   return print;
 }
 
+std::string sha256_of_file(const std::string& path) {
+  const InputFile file(path);
+  Sha256 hash;
+  add_range(file, 0, file.size(), hash);
+  return hash.hex();
+}
+
 }  // namespace mt::train

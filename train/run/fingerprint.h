@@ -31,4 +31,7 @@ enum class HashedPart : uint8_t {
 /// file in earnest says why. An empty path gives an empty fingerprint.
 Fingerprint fingerprint_of(const std::filesystem::path& file, HashedPart part);
 
+/// SHA-256 of a whole file, whatever its size. Throws Error when it cannot be read.
+std::string sha256_of_file(const std::string& path);
+
 }  // namespace mt::train

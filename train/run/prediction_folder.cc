@@ -18,6 +18,7 @@
 #include "tensor/io/seal.h"
 #include "tensor/io/sha256.h"
 #include "tensor/text.h"
+#include "train/run/fingerprint.h"
 #include "train/run/json_line.h"
 #include "train/run/record_json.h"
 
@@ -42,17 +43,6 @@ void make_folder(const fs::path& folder) {
 bool is_there(const fs::path& path) {
   std::error_code error;
   return fs::symlink_status(path, error).type() != fs::file_type::not_found;
-}
-
-std::string sha256_of_file(const std::string& path) {
-  constexpr uint64_t kBlock = uint64_t{1} << 20;
-  const InputFile file(path);
-  Sha256 hash;
-  for (uint64_t begin = 0; begin < file.size(); begin += kBlock) {
-    const std::string block = file.read_at(begin, std::min(kBlock, file.size() - begin), "the file");
-    hash.update(block.data(), block.size());
-  }
-  return hash.hex();
 }
 
 bool is_of(const PredictionModel& a, const PredictionModel& b) {

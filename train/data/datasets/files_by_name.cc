@@ -16,6 +16,9 @@ FilesByName::FilesByName(const fs::path& folder, int depth, Wanted wanted, const
     : without_(std::move(without)) {
   const fs::path here = folder.empty() ? fs::path(".") : folder;
   check(fs::is_directory(here), "{}: this folder is not there; {}", here.string(), remedy);
+  std::error_code error;
+  const fs::directory_iterator readable(here, error);
+  check(!error, "{}: this folder cannot be read ({}); {}", here.string(), error.message(), remedy);
   add_folder(here, depth, wanted);
 }
 
