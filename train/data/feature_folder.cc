@@ -24,9 +24,14 @@ std::size_t ending_rank(std::string_view name) {
   return static_cast<std::size_t>(found - kEndings.begin());
 }
 
-/// TRIDENT's slide_features_titan and the like hold one vector a slide, no bag.
-bool is_of_whole_slides(const fs::path& file) {
-  return file.parent_path().filename().string().starts_with("slide_features");
+/// TRIDENT's slide_features_titan and the like hold one vector a slide, no bag; patches/ beside the features,
+/// TRIDENT's and CLAM's, holds coordinates alone.
+void leave_out_other_files(std::vector<fs::path>& files, const fs::path& folder) {
+  std::erase_if(files, [&](const fs::path& file) {
+    const std::string parent = file.parent_path().filename().string();
+    return parent.starts_with("slide_features") ||
+           (parent == "patches" && file.lexically_relative(folder).has_parent_path());
+  });
 }
 
 }  // namespace
@@ -42,12 +47,12 @@ FeatureFolder::FeatureFolder(fs::path folder, const fs::path& without)
 
 std::vector<std::string> FeatureFolder::ids() const {
   std::vector<fs::path> files = files_.all();
-  std::erase_if(files, is_of_whole_slides);
+  leave_out_other_files(files, folder_);
   const auto is_table = [](const fs::path& file) { return lower_case(file.extension().string()) == ".csv"; };
   if (!std::all_of(files.begin(), files.end(), is_table)) std::erase_if(files, is_table);
   std::map<std::string, std::string> names;
   for (const fs::path& file : files)
-    names.emplace(plain_name(file.filename().string()), file.stem().string());
+    names.emplace(plain_name(file.filename().string()), slide_name_of(file.string()));
   std::vector<std::string> ids;
   for (const auto& [plain, name] : names) ids.push_back(name);
   std::sort(ids.begin(), ids.end());
@@ -56,13 +61,13 @@ std::vector<std::string> FeatureFolder::ids() const {
 
 bool FeatureFolder::has(const std::string& id) const {
   std::vector<fs::path> files = files_.find(id);
-  std::erase_if(files, is_of_whole_slides);
+  leave_out_other_files(files, folder_);
   return !files.empty();
 }
 
 fs::path FeatureFolder::file_of(const std::string& id) const {
   std::vector<fs::path> files = files_.find(id);
-  std::erase_if(files, is_of_whole_slides);
+  leave_out_other_files(files, folder_);
   check(!files.empty(),
         "{}: no features of slide {} (looked for .h5, .hdf5, .pt, .pth, .safetensors and .csv, here and two "
         "folders below)",

@@ -39,7 +39,7 @@ bool is_table_of_slides(const fs::path& path) {
 
 GivenSlide slide_of_file(const fs::path& path) {
   GivenSlide slide;
-  slide.record.id = slide.record.case_id = path.stem().string();
+  slide.record.id = slide.record.case_id = slide_name_of(path.string());
   slide.record.path = path;
   slide.record.place = path.string();
   slide.problem = slide_id_problem(slide.record.id);

@@ -13,6 +13,7 @@
 #include "tests/harness/error_of.h"
 #include "tests/harness/temporary_folder.h"
 #include "train/data/bags.h"
+#include "train/data/datasets/slide_names.h"
 #include "train/data/feature_folder.h"
 #include "train/data/same_files.h"
 #include "train/data/tiles.h"
@@ -309,24 +310,50 @@ TEST(FeatureFolderTest, FindsTheLayoutsOfTheField) {
   };
   for (const char* file :
        {"clam/h5_files/a.h5", "clam/pt_files/a.pt", "trident/20x_256px_0px_overlap/features_uni_v1/a.h5",
-        "trident/20x_256px_0px_overlap/patches/a_patches.h5",
-        "trident/20x_256px_0px_overlap/slide_features_titan/a.h5", "dsmil/1-tumor/a.csv", "flat/a.H5",
-        "flat/b.svs.pt", "flat/c.safetensors", "flat/TCGA-AA-0001-01Z-00-DX1.6F9E.h5", "both/a.pt",
-        "both/a.h5", "two/x/a.h5", "two/y/a.h5"})
+        "trident/20x_256px_0px_overlap/patches/a_patches.h5", "clam2/patches/a.h5", "clam2/features/a.h5",
+        "patches/a.h5", "trident/20x_256px_0px_overlap/slide_features_titan/a.h5", "dsmil/1-tumor/a.csv",
+        "flat/a.H5", "flat/b.svs.pt", "flat/c.safetensors", "flat/TCGA-AA-0001-01Z-00-DX1.6F9E.h5",
+        "both/a.pt", "both/a.h5", "two/x/a.h5", "two/y/a.h5"})
     put(file);
   EXPECT_EQ(file_of("clam", "a"), "h5_files/a.h5");
   EXPECT_EQ(file_of("trident", "a"), "20x_256px_0px_overlap/features_uni_v1/a.h5");
   EXPECT_EQ(file_of("trident/20x_256px_0px_overlap", "a.svs"), "features_uni_v1/a.h5");
+  EXPECT_EQ(file_of("clam2", "a"), "features/a.h5");
+  EXPECT_EQ(file_of("patches", "a"), "a.h5");
   EXPECT_EQ(file_of("dsmil", "a"), "1-tumor/a.csv");
   EXPECT_EQ(file_of("flat", "A"), "a.H5");
   EXPECT_EQ(file_of("flat", "b"), "b.svs.pt");
   EXPECT_EQ(file_of("flat", "c.tif"), "c.safetensors");
   EXPECT_EQ(file_of("flat", "TCGA-AA-0001-01Z-00-DX1"), "TCGA-AA-0001-01Z-00-DX1.6F9E.h5");
   EXPECT_EQ(file_of("both", "a"), "a.h5");
+  const auto ids_in = [&](const std::string& job, const std::string& without = "") {
+    return FeatureFolder(folder / job, without.empty() ? fs::path() : fs::path(folder / without)).ids();
+  };
+  using Ids = std::vector<std::string>;
+  EXPECT_EQ(ids_in("clam"), Ids{"a"});
+  EXPECT_EQ(ids_in("trident"), Ids{"a"});
+  EXPECT_EQ(ids_in("dsmil"), Ids{"a"});
+  EXPECT_EQ(ids_in("flat"), (Ids{"TCGA-AA-0001-01Z-00-DX1.6F9E", "a", "b", "c"}));
+  put("flat/table.csv");  // a table beside other kinds of files is no bag
+  put("flat/.d.h5");
+  put("flat/results/e.h5");
+  EXPECT_EQ(ids_in("flat", "flat/results"), (Ids{"TCGA-AA-0001-01Z-00-DX1.6F9E", "a", "b", "c"}));
   EXPECT_NE(error_of([&] { file_of("two", "a"); }).find("two files have features of slide a"),
             std::string::npos);
   EXPECT_NE(error_of([&] { file_of("flat", "z"); }).find("no features of slide z (looked for .h5"),
             std::string::npos);
+}
+
+TEST(SlideNamesTest, AFileGivesItsNameWithoutEndings) {
+  for (const auto& [file, name] : std::vector<std::pair<std::string, std::string>>{{"/x/A.svs", "A"},
+                                                                                   {"A.ome.tif", "A"},
+                                                                                   {"a.svs.h5", "a"},
+                                                                                   {"b.v2.SVS", "b.v2"},
+                                                                                   {"c.xyz", "c"},
+                                                                                   {"d", "d"},
+                                                                                   {" e.tif", " e"},
+                                                                                   {"x.y/f.h5", "f"}})
+    EXPECT_EQ(slide_name_of(file), name) << file;
 }
 
 }  // namespace

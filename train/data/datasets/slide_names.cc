@@ -49,6 +49,13 @@ std::string plain_name(std::string_view text) {
   return name;
 }
 
+std::string slide_name_of(const std::string& file) {
+  const std::string name = file.substr(file.find_last_of('/') + 1);
+  const std::string plain = plain_name(name);
+  if (plain.size() < name.size() && lower_case(name).starts_with(plain)) return name.substr(0, plain.size());
+  return name.substr(0, name.find_last_of('.'));
+}
+
 std::string listed(const std::vector<std::string>& names, std::size_t most) {
   std::string text;
   for (std::size_t i = 0; i < std::min(most, names.size()); ++i)

@@ -18,6 +18,10 @@ bool is_slide_file(std::string_view name);
 /// lower case.
 std::string plain_name(std::string_view name);
 
+/// What the slide of a file is called: the file's name without folders and endings ("a.svs.h5" and "a.ome.tif"
+/// are of a), in its own case.
+std::string slide_name_of(const std::string& file);
+
 /// "a, b, c and 12 more"
 std::string listed(const std::vector<std::string>& names, std::size_t most = 10);
 
