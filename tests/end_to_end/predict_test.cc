@@ -395,13 +395,21 @@ TEST(Predict, AFolderHoldsThePredictionsOfOneModel) {
   ASSERT_EQ(predict({"--run", quick_run(), "--out", out, test_slide(1), test_slide(2)}).exit_code, 0);
   const auto written = files_in(out);
   expect_error(predict({"--run", other, "--out", out, test_slide(1)}), 1,
-               {"predictions of other weights", "--out", "--overwrite"});
+               {"predictions of another model", "--out", "--overwrite"});
   EXPECT_EQ(files_in(out), written);
   ASSERT_EQ(predict({"--run", other, "--out", out, "--overwrite", test_slide(1)}).exit_code, 0);
   EXPECT_FALSE(fs::exists(out + "/test_002.h5"));  // nothing of the other model is left
   ASSERT_EQ(predict({"--run", other, "--out", folder / "fresh", test_slide(1)}).exit_code, 0);
   EXPECT_EQ(files_in(out), files_in(folder / "fresh"));
 
+  // Another threshold is another model. A folder of failures alone has nothing to lose.
+  const std::string stricter = run_with_threshold(folder, 1.5);
+  const std::string third = folder / "third";
+  expect_error(predict({"--run", quick_run(), "--out", third, folder.put("bad.tif", "x")}), 1, {"bad.tif"});
+  const auto strict = predict({"--run", stricter, "--out", third, test_slide(1)});
+  EXPECT_EQ(strict.exit_code, 0) << strict.str();
+  EXPECT_TRUE(json_in(third).at("failed").empty());
+  expect_error(predict({"--run", quick_run(), "--out", third, test_slide(1)}), 1, {"another model"});
   // Weights of another round or run in the place of those that result.json speaks of.
   const std::string mil = "/rounds/initial+ranking/mil.safetensors";
   fs::copy_file(quick_run() + mil, other + mil, fs::copy_options::overwrite_existing);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -46,7 +47,9 @@ bool is_there(const fs::path& path) {
 }
 
 bool is_of(const PredictionModel& a, const PredictionModel& b) {
-  return a.weights_sha256 == b.weights_sha256 && a.variant == b.variant && a.classes == b.classes;
+  // As JSON has it: a threshold may be infinite, which it has not.
+  return a.weights_sha256 == b.weights_sha256 && a.variant == b.variant && a.classes == b.classes &&
+         json_number(a.threshold) == json_number(b.threshold);
 }
 
 /// What AtomicFile left behind when a process was killed: `.NAME.tmp-PROCESS-NUMBER`, of names that predict
@@ -167,6 +170,8 @@ void PredictionFolder::read_journal(const std::string& text) {
         json.at("variant").get_to(model.variant);
         json.at("negative").get_to(model.classes[0]);
         json.at("positive").get_to(model.classes[1]);
+        const auto& threshold = json.at("threshold");
+        model.threshold = threshold.is_null() ? std::nan("") : threshold.get<double>();
         json.at("run").get_to(model.run);
         has_model_ = true;
       }
@@ -179,8 +184,8 @@ void PredictionFolder::read_journal(const std::string& text) {
 /// What another model predicted is not mixed with what this one does.
 void PredictionFolder::begin_anew(const PredictionModel& model) {
   const PredictionModel& before = predictions_.model;
-  check(overwrite_,
-        "{}: holds predictions of other weights ({}, variant {}, {}…; now {}, variant {}, {}…); take another "
+  check(overwrite_ || predictions_.slides.empty(),
+        "{}: holds predictions of another model ({}, variant {}, {}…; now {}, variant {}, {}…); take another "
         "--out, or --overwrite removes them",
         folder_.string(), printable(before.run), before.variant, before.weights_sha256.substr(0, 12),
         printable(model.run), model.variant, model.weights_sha256.substr(0, 12));
@@ -203,6 +208,7 @@ void PredictionFolder::append(const std::string& line) {
                 .add("variant", model.variant)
                 .add("negative", model.classes[0])
                 .add("positive", model.classes[1])
+                .add("threshold", model.threshold)
                 .add("run", model.run)
                 .str() +
             "\n" + bytes;
@@ -319,6 +325,8 @@ void PredictionFolder::finish() {
     replace(kJson, to_json(predictions_));
   }
   ::unlink(file(kJournal).c_str());
+  ::close(journal_);
+  journal_ = -1;
 }
 
 }  // namespace mt::train

@@ -41,8 +41,8 @@ class PredictionFolder {
   void keep(SlidePrediction slide, const std::vector<std::pair<std::string, std::string>>& contents);
   /// Keeps why a slide has no result. An older result of it goes, with its files.
   void fail(const FailedSlide& slide);
-  /// Writes predictions.csv and predictions.json, where there is anything to be said. Call it last, also
-  /// after an interruption.
+  /// Writes predictions.csv and predictions.json, where there is anything to be said. Call it last and
+  /// once, also after an interruption.
   void finish();
 
   const std::filesystem::path& path() const { return folder_; }
