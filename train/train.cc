@@ -19,6 +19,7 @@
 #include "train/cli/wait_policy.h"
 #include "train/data/datasets/registry.h"
 #include "train/data/preflight.h"
+#include "train/method/estimate.h"
 #include "train/method/rounds.h"
 #include "train/method/stages/stages.h"
 #include "train/report/report.h"
@@ -116,7 +117,8 @@ bool run_once(const Config& config, int argc, const char* const* argv) {
   if (config.dry_run) {
     if (is_phantom) dataset = load_dataset(config, phantom_root, drawn);
     check_run_folder(config, dataset);
-    preflight(dataset, config);
+    const PreflightFacts facts = preflight(dataset, config);
+    say_what_it_takes(dataset, facts, config);
     std::printf("dry run: nothing was computed\n");
     return true;
   }
@@ -129,13 +131,13 @@ bool run_once(const Config& config, int argc, const char* const* argv) {
   const int64_t left_out_before = compare_inputs(folder, dataset, inputs);
   RunResult result;
   std::vector<TiledSlide> slides;
-  preflight(dataset, config, [&](const SlideRecord& slide) {
+  PreflightFacts facts = preflight(dataset, config, [&](const SlideRecord& slide) {
     return std::filesystem::exists(folder.files().tiles(slide.id));
   });
   const bool is_shard = shard.count > 1;  // shards fill a folder, the run itself keeps the books
   if (!is_shard) keep_inputs(folder, dataset, inputs);
   if (config.features.empty()) {
-    slides = tile_slides(dataset, config, inputs, folder, shard);
+    slides = tile_slides(dataset, config, inputs, folder, shard, std::move(facts.tiles));
     check_classes(dataset);
     note_small_outlines(dataset, slides, config);
     if (!is_shard && dataset.slides.size() != inputs.slides.size()) keep_inputs(folder, dataset, inputs);

@@ -114,5 +114,30 @@ TEST_F(DamagedSlide, ThatWasReadBeforeIsNamed) {
   EXPECT_NE(later.err.find("1 slide replaced (" + id_ + ")"), std::string::npos) << later.err;
 }
 
+TEST_F(DamagedSlide, ADryRunDecodesASampleOfEverySlide) {
+  damage(slide_, 0.9, 1);  // what a download that broke off lacks
+  const ProgramResult dry = run("run", {"--dry-run"});
+  EXPECT_EQ(dry.exit_code, 1) << dry.str();
+  EXPECT_NE(dry.out.find("damaged.tif: level 0, tile"), std::string::npos) << dry.out;
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
+}
+
+TEST_F(DamagedSlide, ADryRunSaysWhatEachStageWillTake) {
+  const ProgramResult dry = run("run", {"--dry-run", "--ablation"});
+  ASSERT_EQ(dry.exit_code, 0) << dry.str();
+  for (const char* part : {"estimate, from nothing", "\n  tile ", "\n  pretrain ", "\n  embed ",
+                           "\n  MIL, first round ", "\n  hnm: 2 rounds ", "\n  all ", "GB are free in "})
+    EXPECT_NE(dry.out.find(part), std::string::npos) << part << "\n" << dry.out;
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
+  // Features alone have no encoder to wait for.
+  ASSERT_EQ(run("run", {"--method", "mil"}).exit_code, 0);
+  const ProgramResult bags =
+      train({"--data", csv_, "--preset", "tiny", "--method", "mil", "--features",
+             folder_ / "run/features/initial", "--run", folder_ / "bags", "--dry-run"});
+  ASSERT_EQ(bags.exit_code, 0) << bags.str();
+  EXPECT_NE(bags.out.find("MIL, first round"), std::string::npos) << bags.out;
+  EXPECT_EQ(bags.out.find("pretrain"), std::string::npos) << bags.out;
+}
+
 }  // namespace
 }  // namespace mt::end_to_end

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <map>
 #include <mutex>
@@ -15,6 +16,7 @@
 #include "train/cli/progress.h"
 #include "train/data/datasets/slide_names.h"
 #include "train/data/feature_folder.h"
+#include "train/data/patches.h"
 #include "train/data/same_files.h"
 #include "train/data/tiles.h"
 #include "train/feature_files/feature_files.h"
@@ -31,9 +33,17 @@ struct SlideFacts {
   double mpp = 0;
   bool is_given_mpp = false;
   bool has_no_features = false;  // there is no file of them
-  double area_um2 = 0;
   int64_t feature_width = 0;
+  int64_t instances = 0;  // rows of a feature file
+  SlideTiles tiles;       // where it had to be tiled
+  double tiling_seconds = 0;
+  double decoding_seconds = 0;  // of `decoded` patches
+  int64_t decoded = 0;
 };
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
 
 void examine_features(const SlideRecord& record, const FeatureFolder& folder, const Config& config,
                       SlideFacts& facts) {
@@ -42,6 +52,14 @@ void examine_features(const SlideRecord& record, const FeatureFolder& folder, co
   const Tensor features = read_features(facts.file.string(), config.features_key).features;  // (N,D)
   check(features.dim(0) > 0, "{}: holds no instance", facts.file.string());
   facts.feature_width = features.dim(1);
+  facts.instances = features.dim(0);
+}
+
+/// Throws where the slide has no patch, or its outlines touch none.
+void tile(const SlideRecord& record, const wsi::Slide& slide, const Config& config, SlideFacts& facts) {
+  const auto begin = std::chrono::steady_clock::now();
+  facts.tiles = make_tiles(record, slide, config);
+  facts.tiling_seconds = seconds_since(begin);
 }
 
 /// What an annotation has to say, and whether it can be that of the slide.
@@ -58,8 +76,23 @@ void examine_outlines(const SlideRecord& record, const wsi::Slide& slide, const 
   if (!outlines.notes().empty())
     facts.notes.push_back(fmt::format("{}: {} left out: {}", file, counted(outlines.notes().size(), "object"),
                                       listed(outlines.notes(), 3)));
-  if (record.label != 1 || !record.annotation_is_complete || is_tiled) return;
-  make_tiles(record, slide, config);  // throws where the outlines touch no patch
+  if (record.label == 1 && record.annotation_is_complete && !is_tiled) tile(record, slide, config, facts);
+}
+
+/// Decodes patches from all over the slide, the last one among them: a download that broke off, a bad sector.
+void sample_patches(const SlideRecord& record, const Config& config, SlideFacts& facts) {
+  constexpr int64_t kPatches = 8;
+  const TiledSlide slide{record, facts.tiles};
+  PatchSource source(std::span(&slide, 1), config, 0);
+  std::vector<uint8_t> pixels(static_cast<std::size_t>(config.patch * config.patch * 3));
+  const int64_t count = std::min(kPatches, slide.tiles.count());
+  const auto begin = std::chrono::steady_clock::now();
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t patch = count == 1 ? 0 : i * (slide.tiles.count() - 1) / (count - 1);
+    source.read({0, static_cast<int32_t>(patch)}, pixels.data());
+  }
+  facts.decoding_seconds = seconds_since(begin);
+  facts.decoded = count;
 }
 
 void examine_slide(const SlideRecord& record, const Config& config, bool is_tiled, SlideFacts& facts) {
@@ -70,10 +103,10 @@ void examine_slide(const SlideRecord& record, const Config& config, bool is_tile
   check_scale(record, *slide, config);
   facts.mpp = slide->mpp().value_or(0);
   facts.is_given_mpp = is_given_mpp(record, config);
-  const auto& level0 = slide->levels().front();
-  facts.area_um2 =
-      static_cast<double>(level0.width) * static_cast<double>(level0.height) * facts.mpp * facts.mpp;
   if (!record.annotation.empty()) examine_outlines(record, *slide, config, is_tiled, facts);
+  if (!config.dry_run) return;
+  if (facts.tiles.count() == 0) tile(record, *slide, config, facts);
+  sample_patches(record, config, facts);
 }
 
 std::vector<SlideFacts> examine(const Dataset& dataset, const Config& config,
@@ -219,13 +252,11 @@ void settle(Dataset& dataset, const Config& config, const std::vector<SlideFacts
 
 void print_slides(const Dataset& dataset, const Config& config, const std::vector<SlideFacts>& facts) {
   std::map<std::string, int64_t> dialects;
-  double area = 0;
   double finest = 1e9;
   double coarsest = 0;
   for (const SlideFacts& fact : facts) {
     if (!fact.problem.empty()) continue;
     ++dialects[fact.dialect];
-    area += fact.area_um2;
     finest = std::min(finest, fact.mpp);
     coarsest = std::max(coarsest, fact.mpp);
   }
@@ -234,23 +265,49 @@ void print_slides(const Dataset& dataset, const Config& config, const std::vecto
     dialect_text += fmt::format("{}{} {}", dialect_text.empty() ? "" : ", ", count, dialect);
   std::printf("  %zu slides (%s), %.3f to %.3f um/px\n", dataset.slides.size(), dialect_text.c_str(), finest,
               coarsest);
-  const PatchScale scale = parse_patch_scale(config.mpp);
-  if (scale.level >= 0) return;
-  // Tissue covers a third of a typical slide; the true number is known after tiling.
-  const double side_um = static_cast<double>(config.patch - config.overlap) * scale.mpp;
-  const double patches = area / (side_um * side_um) / 3;
-  const double bytes = patches * static_cast<double>(config.width) * 8 * 4;
-  std::printf(
-      "  about %.0f patches of %lld px at %s um/px if a third is tissue; features of one round: about %.1f "
-      "GB\n",
-      patches, static_cast<long long>(config.patch), config.mpp.c_str(), bytes / 1e9);
+  // Their number is known once all are tiled.
+  int64_t patches = 0;
+  std::size_t tiled = 0;
+  for (const SlideFacts& fact : facts) {
+    if (!fact.problem.empty() || fact.tiles.count() == 0) continue;
+    patches += fact.tiles.count();
+    ++tiled;
+  }
+  if (tiled == dataset.slides.size())
+    std::printf("  %lld patches of %lld px at %s um/px\n", static_cast<long long>(patches),
+                static_cast<long long>(config.patch), config.mpp.c_str());
+}
+
+/// What later work need not find out again.
+PreflightFacts facts_of(const std::vector<SlideRecord>& examined, const Dataset& dataset,
+                        std::vector<SlideFacts>& facts) {
+  PreflightFacts result;
+  result.problems = static_cast<int64_t>(dataset.problems.size());
+  int64_t tiled = 0;
+  int64_t decoded = 0;
+  for (std::size_t i = 0; i < facts.size(); ++i) {
+    SlideFacts& fact = facts[i];
+    if (!fact.problem.empty()) continue;
+    result.feature_width = fact.feature_width;
+    if (fact.instances > 0) result.instances[examined[i].id] = fact.instances;
+    decoded += fact.decoded;
+    result.decoding_seconds += fact.decoding_seconds;
+    if (fact.tiles.count() == 0) continue;
+    ++tiled;
+    result.tiling_seconds += fact.tiling_seconds;
+    result.tiles[examined[i].id] = std::move(fact.tiles);
+  }
+  result.tiling_seconds /= static_cast<double>(std::max<int64_t>(tiled, 1));
+  result.decoding_seconds /= static_cast<double>(std::max<int64_t>(decoded, 1));
+  return result;
 }
 
 }  // namespace
 
-int64_t preflight(Dataset& dataset, const Config& config,
-                  const std::function<bool(const SlideRecord&)>& is_tiled) {
+PreflightFacts preflight(Dataset& dataset, const Config& config,
+                         const std::function<bool(const SlideRecord&)>& is_tiled) {
   std::vector<SlideFacts> facts = examine(dataset, config, is_tiled);
+  const std::vector<SlideRecord> examined = dataset.slides;
   if (!config.features.empty()) compare_widths(facts);
   compare_files(dataset, facts);
   note_mpp(dataset, facts, config);
@@ -271,7 +328,7 @@ int64_t preflight(Dataset& dataset, const Config& config,
                 dataset.classes[0].c_str(), static_cast<long long>(count[1]), dataset.classes[1].c_str());
   }
   std::fflush(stdout);
-  return static_cast<int64_t>(dataset.problems.size());
+  return facts_of(examined, dataset, facts);
 }
 
 }  // namespace mt::train

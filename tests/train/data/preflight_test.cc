@@ -265,7 +265,7 @@ TEST_F(FeaturePreflightTest, AllBadFilesAreInOneListAndCanBeSkipped) {
         "s10.h5: ", "no features of slide s11"})
     EXPECT_TRUE(has(dataset.problems, part)) << part << " in\n" << joined(dataset.problems);
   config_.skip_bad_slides = true;
-  EXPECT_EQ(preflight(dataset_, config_), 6);
+  EXPECT_EQ(preflight(dataset_, config_).problems, 6);
   EXPECT_EQ(dataset_.slides.size(), 6U);
   EXPECT_EQ(dataset_.left_out.size(), 6U);
 }

@@ -3,6 +3,7 @@
 // when it finds them.
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -25,8 +26,10 @@ struct Shard {
   bool has(std::size_t slide) const { return static_cast<int64_t>(slide) % count == index; }
 };
 Shard parse_shard(const std::string& text);
+/// `made`: tiles that the preflight had to make, by slide.
 std::vector<TiledSlide> tile_slides(Dataset& dataset, const Config& config, const Manifest& inputs,
-                                    RunFolder& folder, const Shard& shard);
+                                    RunFolder& folder, const Shard& shard,
+                                    std::map<std::string, SlideTiles> made = {});
 
 /// The initial encoder: --weights, or seeded values, SimCLR-trained on the training slides' patches when
 /// asked.

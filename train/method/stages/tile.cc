@@ -24,7 +24,8 @@ Shard parse_shard(const std::string& text) {
 }
 
 std::vector<TiledSlide> tile_slides(Dataset& dataset, const Config& config, const Manifest& inputs,
-                                    RunFolder& folder, const Shard& shard) {
+                                    RunFolder& folder, const Shard& shard,
+                                    std::map<std::string, SlideTiles> made) {
   const std::size_t slides = dataset.slides.size();
   std::vector<SlideTiles> tiles(slides);
   std::vector<std::string> problems(slides);
@@ -42,7 +43,9 @@ std::vector<TiledSlide> tile_slides(Dataset& dataset, const Config& config, cons
       if (tiles[index].made_from != made_from) tiles[index] = {};
       if (tiles[index].count() == 0 && shard.has(index)) {
         try {
-          tiles[index] = make_tiles(record, *open_slide(record, config), config);
+          const auto known_tiles = made.find(record.id);
+          tiles[index] = known_tiles != made.end() ? std::move(known_tiles->second)
+                                                   : make_tiles(record, *open_slide(record, config), config);
           tiles[index].made_from = made_from;
         } catch (const Error& error) {
           problems[index] = error.what();
