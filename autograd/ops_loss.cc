@@ -140,8 +140,8 @@ struct Bce {
     const Tensor gradient = empty_like(logits);
     by_dtype(logits.dtype(), kName, [&]<typename T>() {
       mt::bce<T>(logits.device())
-          .mean_with_gradient(logits.data<T>(), targets.data<T>(), pos_weight, nullptr, loss.data<T>(),
-                              gradient.data<T>(), logits.numel(), kDefaultStream);
+          .mean_with_slopes(logits.data<T>(), targets.data<T>(), pos_weight, loss.data<T>(),
+                            gradient.data<T>(), logits.numel(), kDefaultStream);
     });
     targets = Tensor();
     slopes = gradient;

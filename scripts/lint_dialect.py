@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Lint of the kernel dialect, of the order of the floors and of an operation's set of files. Python's standard library only.
+"""Lint of the kernel dialect, of the order of the floors, of an operation's set of files and of its callers. Python's standard library only.
 
 Usage: lint_dialect.py              checks the repository; prints file:line: what is wrong, and ends with 1 if anything is
+       lint_dialect.py --calls      prints who calls each function of the operations' tables
        lint_dialect.py --rooms      prints rooms, floors and arrows of the folders that have rooms
        lint_dialect.py --self-test  checks the lint itself on small faulty files and their repaired twins
 """
@@ -237,8 +238,72 @@ def missing_files(root):
             yield f"{path.relative_to(root).as_posix()}:1: not built: name its operation in operations of kernels/meson.build"
 
 
+# ---- Functions of the operations' tables, and who calls them ---------------------------------------------------------
+
+ACCEPTED_UNCALLED = "scripts/accepted_uncalled.txt"  # lines "op.function  # why it is there all the same"
+
+
+def table_functions(root):
+    """(op, function, header, line) of each function pointer in the tables of the listed operations."""
+    for _, op in listed((root / "kernels" / "meson.build").read_text(), "operations"):
+        header = root / "kernels" / op / f"{op}.h"
+        if op == "skeleton" or not header.exists():
+            continue
+        text = without_comments(header.read_text())
+        for table in re.finditer(r"struct \w+ \{(.*?)\n\};", text, re.S):
+            for function in re.finditer(r"\(\*(\w+)\)\(", table.group(1)):
+                yield op, function.group(1), header, line_of(text, table.start(1) + function.start())
+
+
+def callers(root):
+    """{(op, function, header, line): files of the product that call it}: not tests, benchmarks, references or the operation itself."""
+    texts = {}
+    for folder in MAY_USE:
+        for path in sorted((root / folder).rglob("*")):
+            if path.suffix in (".h", ".cc", ".cu", ".cuh") and not re.search(r"_(test|bench|ref)\.cc$", path.name):
+                texts[path] = without_comments(path.read_text())
+    calls = {}
+    for op, function, header, line in table_functions(root):
+        found = calls[op, function, header, line] = []
+        for path, text in texts.items():
+            if path.parent == header.parent or not re.search(rf"\b{op}<", text):
+                continue
+            # softmax<T>(device).forward(…), or through a name: const auto& table = softmax<T>(device); [](const auto& table) { … }
+            names = set(re.findall(rf"& (\w+) =\s+(?:mt::)?{op}<", text)) | set(re.findall(r"const auto& (\w+)\)", text))
+            direct = rf"\b{op}<\w+>\([^;{{}}]*?\)\s*\.{function}\b"
+            if re.search("|".join([direct, *(rf"\b{name}\.{function}\b" for name in names)]), text):
+                found.append(path.relative_to(root).as_posix())
+    return calls
+
+
+def uncalled(root):
+    """Functions that only tests and benchmarks call, and reasons that have become needless."""
+    accepted_file = root / ACCEPTED_UNCALLED
+    reasons = {}
+    for number, line in enumerate(accepted_file.read_text().splitlines() if accepted_file.exists() else [], 1):
+        name, _, reason = line.partition("#")
+        if name.strip():
+            reasons[name.strip()] = (number, reason.strip())
+    for (op, function, header, line), files in callers(root).items():
+        number, reason = reasons.pop(f"{op}.{function}", (0, None))
+        if not files and not reason:
+            yield (f"{header.relative_to(root).as_posix()}:{line}: {op}.{function} is called by tests and benchmarks only: "
+                   f"wire it, delete it, or give a reason in {ACCEPTED_UNCALLED}")
+        if files and reason:
+            yield f"{ACCEPTED_UNCALLED}:{number}: {op}.{function} is called by {files[0]}: the reason has gone"
+    for name, (number, _) in reasons.items():
+        yield f"{ACCEPTED_UNCALLED}:{number}: {name} is no function of a table"
+
+
+def calls_text(root=ROOT):
+    calls = callers(root)
+    for (op, function, _, _), files in calls.items():
+        yield f"{op}.{function}: {', '.join(files) or 'nobody'}"
+    yield f"{len(calls)} functions, {sum(not files for files in calls.values())} of them called by tests and benchmarks only"
+
+
 def problems(root=ROOT):
-    return [*dialect(root), *upward_includes(root), *rooms(root), *missing_files(root)]
+    return [*dialect(root), *upward_includes(root), *rooms(root), *missing_files(root), *uncalled(root)]
 
 
 # ---- Self-test: each faulty file must be named with its line, each repaired twin must pass ---------------------------
@@ -253,6 +318,7 @@ __global__ void k(float* x, int n) {
   x[threadIdx.x] = part[0];
 }
 """
+TABLE = "struct Op {\n  void (*forward)(int n);\n};\n"
 FAULTS = [  # (file, text with its fault, line of the fault, a word of the message)
     ("kernels/op/op.cu", KERNEL + "void f() { k<<<1, 1>>>(x, 1); }\n", 10, "launch<kernel>"),
     ("kernels/op/op.cu", KERNEL.replace("SHARED(float, part, 32)", "__shared__ float part[32]"), 3, "SHARED("),
@@ -285,13 +351,18 @@ FAULTS = [  # (file, text with its fault, line of the fault, a word of the messa
     ("kernels/op/op_ref.cc", None, 1, "op_ref.cc is missing"),
     ("kernels/op/op.cu", None, 1, "op.cu is missing"),
     ("kernels/other/other.cu", KERNEL, 1, "not built"),
+    ("kernels/op/op.h", TABLE.replace("};", "  void (*idle)(int n);\n};"), 3, "op.idle is called by tests and benchmarks only"),
+    ("autograd/ops.cc", "void f() { other(device); }\n", 0, "op.forward is called by tests"),
+    (ACCEPTED_UNCALLED, "op.forward  # no need\n", 1, "the reason has gone"),
+    (ACCEPTED_UNCALLED, "op.backward  # no such function\n", 1, "no function of a table"),
 ]
 
 
 def self_test():
     def tree(root, change=None):
         files = {f"kernels/op/{f.format(op='op')}": "" for f in SET}
-        files |= {"kernels/op/op.cu": KERNEL, "kernels/meson.build": "operations = ['op']\n",
+        files |= {"kernels/op/op.cu": KERNEL, "kernels/op/op.h": TABLE, "autograd/ops.cc": "void f() { op<float>(device).forward(3); }\n",
+                  "autograd/rows.cc": "void g() { const auto& rows = other<float>(device); rows.forward(1); }\n", "kernels/meson.build": "operations = ['op']\n",
                   "train/a.cc": '#include "train/report/a.h"\n', "train/report/b.cc": '#include "train/figures/a.h"\n#include "train/report/b.h"\n'}
         if change:
             files[change[0]] = change[1]
@@ -313,6 +384,8 @@ def self_test():
             where = name if text is not None else "kernels/meson.build"
             if "without a floor" in word:
                 where = str(Path(name).parent)
+            if line == 0:  # named where the table is
+                where, line = "kernels/op/op.h", 2
             if not any(f.startswith(f"{where}:{line}: ") and word in f for f in found):
                 print(f"self-test: {where}:{line} ({word}) was not found; found: {found}")
                 wrong += 1
@@ -323,11 +396,14 @@ def self_test():
 def main():
     if "--self-test" in sys.argv:
         return self_test()
+    if "--calls" in sys.argv:
+        print("\n".join(calls_text()))
+        return 0
     if "--rooms" in sys.argv:
         print("\n".join(rooms_text()))
         return 0
     found = problems()
-    print("\n".join(found) if found else "lint_dialect: dialect, floors and file sets are as they should be")
+    print("\n".join(found) if found else "lint_dialect: dialect, floors, file sets and callers are as they should be")
     return 1 if found else 0
 
 

@@ -204,8 +204,6 @@ def cases():
                 yield f"instance_norm_forward/{'x'.join(map(str, shape))}", instance_norm_forward, shape
                 yield f"instance_norm_backward/{'x'.join(map(str, shape))}", instance_norm_backward, shape
             yield "instance_norm_average/256x49x512", instance_norm_average, (256, 49, 512)
-            for pairs in (16, 1):
-                yield f"rank_loss_with_gradient/{pairs}x2x2000", rank_loss, (pairs, 2000, 10, False, True)
     yield f"conv2d_epilogue/{first}", conv2d_epilogue, CONVOLUTIONS[first]
     yield "conv2d_pixels/64x224x224x3_k64_7x7_s2", conv2d_pixels, CONVOLUTIONS["64x224x224x3_k64_7x7_s2"]
     yield "gemm/100352x64x576", gemm, (100352, 64, 576)

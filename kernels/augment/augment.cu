@@ -118,10 +118,9 @@ __global__ void resize_tile(const uint8_t* image, const AugmentView* view, Filte
 // A view that needs no second pass is finished here and written where it belongs; another goes to `between`,
 // and its lumas are summed in integers, so the order of blocks cannot show.
 
-template <typename As>
 __global__ void first_pass(const uint8_t* images, const AugmentView* views, Filters filters,
-                           const StainTables* tables, uint8_t* between, unsigned long long* luma_sums, As out,
-                           int64_t height, int64_t width, int64_t size) {
+                           const StainTables* tables, uint8_t* between, unsigned long long* luma_sums,
+                           uint8_t* out, int64_t height, int64_t width, int64_t size) {
   // images: (B,H,W,3), between, out: (B,size,size,3), luma_sums: (B)
   const TilePosition tile = tile_of_block(size, size, kTileHeight, kTileWidth);
   const AugmentView& view = views[tile.image];
@@ -143,9 +142,10 @@ __global__ void first_pass(const uint8_t* images, const AugmentView* views, Filt
         store_pixel(between + image_start + (y * size + x) * 3, p);
       } else {
         if (view.grey != 0) p = grey(p);
-        out.store(image_start + turned_offset(static_cast<int32_t>(y), static_cast<int32_t>(x),
-                                              static_cast<int32_t>(size), view),
-                  p);
+        store_pixel(out + image_start +
+                        turned_offset(static_cast<int32_t>(y), static_cast<int32_t>(x),
+                                      static_cast<int32_t>(size), view),
+                    p);
       }
     }
   }
@@ -166,9 +166,8 @@ constexpr int64_t blur_bytes(int64_t radius) {
   return (side * (kBlurTile + 1) * 3) * static_cast<int64_t>(sizeof(uint16_t)) + side * side * 3;
 }
 
-template <typename As>
 __global__ void second_pass(const uint8_t* between, const AugmentView* views,
-                            const unsigned long long* luma_sums, As out,
+                            const unsigned long long* luma_sums, uint8_t* out,
                             int64_t size) {  // between, out: (B,size,size,3)
   DYN_SHARED(uint8_t, memory);
   const TilePosition tile = tile_of_block(size, size, kBlurTile, kBlurTile);
@@ -221,8 +220,8 @@ __global__ void second_pass(const uint8_t* between, const AugmentView* views,
           const int32_t weight = view.blur_weights[k];
           for (int c = 0; c < 3; ++c) sum[c] += weight * from[k * kPitch + c];
         }
-        out.store(image_start + turned_offset(y0 + y, x0 + x, extent, view),
-                  {sum[0] >> 16, sum[1] >> 16, sum[2] >> 16});
+        store_pixel(out + image_start + turned_offset(y0 + y, x0 + x, extent, view),
+                    {sum[0] >> 16, sum[1] >> 16, sum[2] >> 16});
       }
     }
   }
@@ -232,8 +231,7 @@ int64_t tiles_of(int64_t out_height, int64_t out_width, int64_t height, int64_t 
   return blocks_for(out_height, height) * blocks_for(out_width, width);
 }
 
-template <typename As>
-void write_views(const uint8_t* images, const AugmentParameters* parameters, const As& out, int64_t batch,
+void write_views(const uint8_t* images, const AugmentParameters* parameters, uint8_t* out, int64_t batch,
                  int64_t height, int64_t width, int64_t size, int64_t blur_size, Stream stream) {
   const std::vector<AugmentView> views = augment_views(parameters, batch, height, width, size, blur_size);
   if (batch == 0) return;
@@ -247,27 +245,17 @@ void write_views(const uint8_t* images, const AugmentParameters* parameters, con
   const DeviceArray<unsigned long long> luma_sums(static_cast<int64_t>(views.size()));
   fill_array(luma_sums.data(), static_cast<int64_t>(views.size()), 0ULL, stream);
   const DeviceArray<uint8_t> between(any_goes_on ? batch * size * size * 3 : 0);  // (B,size,size,3)
-  launch<first_pass<As>>(batch * tiles_of(size, size, kTileHeight, kTileWidth), kThreads, 0, stream, images,
-                         on_device.data(), on_device.filters(), stain_tables_on_device(), between.data(),
-                         luma_sums.data(), out, height, width, size);
+  launch<first_pass>(batch * tiles_of(size, size, kTileHeight, kTileWidth), kThreads, 0, stream, images,
+                     on_device.data(), on_device.filters(), stain_tables_on_device(), between.data(),
+                     luma_sums.data(), out, height, width, size);
   if (!any_goes_on) return;
-  launch<second_pass<As>>(batch * tiles_of(size, size, kBlurTile, kBlurTile), kThreads,
-                          blur_bytes(most_radius), stream, between.data(), on_device.data(), luma_sums.data(),
-                          out, size);
+  launch<second_pass>(batch * tiles_of(size, size, kBlurTile, kBlurTile), kThreads, blur_bytes(most_radius),
+                      stream, between.data(), on_device.data(), luma_sums.data(), out, size);
 }
 
 void apply(const uint8_t* images, const AugmentParameters* parameters, uint8_t* out, int64_t batch,
            int64_t height, int64_t width, int64_t size, int64_t blur_size, Stream stream) {
-  write_views(images, parameters, AsBytes{out}, batch, height, width, size, blur_size, stream);
-}
-
-void apply_normalised(const uint8_t* images, const AugmentParameters* parameters, const ImageScaling& scaling,
-                      float* out, int64_t batch, int64_t height, int64_t width, int64_t size,
-                      int64_t blur_size, Stream stream) {
-  const DeviceArray<float> table(kImageTableSize);
-  fill_image_table(table.data(), scaling, stream);
-  write_views(images, parameters, AsNumbers{out, table.data(), scaling.swap_red_blue}, batch, height, width,
-              size, blur_size, stream);
+  write_views(images, parameters, out, batch, height, width, size, blur_size, stream);
 }
 
 void resize(const uint8_t* image, uint8_t* out, int64_t height, int64_t width, int64_t out_height,
@@ -278,7 +266,7 @@ void resize(const uint8_t* image, uint8_t* out, int64_t height, int64_t width, i
                       on_device.data(), on_device.filters(), out, height, width, out_height, out_width);
 }
 
-constexpr Augment<float> kFast{apply, apply_normalised, resize};
+constexpr Augment<float> kFast{apply, resize};
 
 }  // namespace
 

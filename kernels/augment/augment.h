@@ -92,11 +92,6 @@ struct Augment {
   /// images (B,H,W,3) → views (B,size,size,3), parameters (B). Throws what check_augmentation throws.
   void (*apply)(const uint8_t* images, const AugmentParameters* parameters, uint8_t* views, int64_t batch,
                 int64_t height, int64_t width, int64_t size, int64_t blur_size, Stream stream);
-  /// The same views as numbers for a network, (B,size,size,3): bits as of apply, then image_to_float of
-  /// kernels/copy, but no view of bytes is written.
-  void (*apply_normalised)(const uint8_t* images, const AugmentParameters* parameters,
-                           const ImageScaling& scaling, T* views, int64_t batch, int64_t height,
-                           int64_t width, int64_t size, int64_t blur_size, Stream stream);
   /// Pillow's antialiased bilinear resize of image (H,W,3) to out (out_height,out_width,3), all sizes >= 1.
   void (*resize)(const uint8_t* image, uint8_t* out, int64_t height, int64_t width, int64_t out_height,
                  int64_t out_width, Stream stream);

@@ -67,52 +67,23 @@ int64_t source_of(int64_t y, int64_t x, int64_t size, const AugmentParameters& p
   return (y * size + x) * 3;
 }
 
-// A pixel as it is, and as what a network takes.
-struct AsBytes {
-  using Value = uint8_t;
-  void write(const uint8_t* pixel, uint8_t* out) const {
-    out[0] = pixel[0];
-    out[1] = pixel[1];
-    out[2] = pixel[2];
-  }
-};
-
-struct AsNumbers {
-  using Value = float;
-  ImageTable table;
-  int64_t first;  // the byte that becomes channel 0: 2 where red and blue change places
-  explicit AsNumbers(const ImageScaling& scaling)
-      : table(image_table(scaling)), first(scaling.swap_red_blue ? 2 : 0) {}
-  void write(const uint8_t* pixel, float* out) const {
-    out[0] = table[0][pixel[first]];
-    out[1] = table[1][pixel[1]];
-    out[2] = table[2][pixel[2 - first]];
-  }
-};
-
 // All other steps treat every pixel alike, or all directions alike, so flips and turns may come last.
-template <typename As>
-void write_turned(const uint8_t* view, int64_t size, const AugmentParameters& p, const As& as,
-                  typename As::Value* out) {
-  if constexpr (std::is_same_v<As, AsBytes>) {
-    if (!p.flip_horizontal && !p.flip_vertical && p.quarter_turns == 0) {
-      std::memcpy(out, view, static_cast<std::size_t>(size * size * 3));
-      return;
-    }
+void write_turned(const uint8_t* view, int64_t size, const AugmentParameters& p, uint8_t* out) {
+  if (!p.flip_horizontal && !p.flip_vertical && p.quarter_turns == 0) {
+    std::memcpy(out, view, static_cast<std::size_t>(size * size * 3));
+    return;
   }
   const int64_t step = source_of(0, 1, size, p) - source_of(0, 0, size, p);
   for (int64_t y = 0; y < size; ++y) {
     const uint8_t* from = view + source_of(y, 0, size, p);
     for (int64_t x = 0; x < size; ++x, out += 3) {
-      as.write(from + x * step, out);
+      std::copy_n(from + x * step, 3, out);
     }
   }
 }
 
-template <typename As>
-void write_views(const uint8_t* images, const AugmentParameters* parameters, const As& as,
-                 typename As::Value* views, int64_t batch, int64_t height, int64_t width, int64_t size,
-                 int64_t blur_size) {
+void apply(const uint8_t* images, const AugmentParameters* parameters, uint8_t* views, int64_t batch,
+           int64_t height, int64_t width, int64_t size, int64_t blur_size, Stream) {
   check_augmentation(parameters, batch, height, width, size, blur_size);
   const int64_t pixels = size * size;
   parallel_for(batch, std::max<int64_t>(1, 16384 / pixels), [&](int64_t begin, int64_t end) {
@@ -126,20 +97,9 @@ void write_views(const uint8_t* images, const AugmentParameters* parameters, con
       if (p.colour_jitter) augment_cpu::colour_jitter(view, pixels, p);
       if (p.grey) augment_cpu::grey(view, pixels);
       if (p.blur_sigma > 0) augment_cpu::blur(size, blur_size, static_cast<double>(p.blur_sigma), scratch);
-      write_turned(view, size, p, as, views + b * pixels * 3);
+      write_turned(view, size, p, views + b * pixels * 3);
     }
   });
-}
-
-void apply(const uint8_t* images, const AugmentParameters* parameters, uint8_t* views, int64_t batch,
-           int64_t height, int64_t width, int64_t size, int64_t blur_size, Stream) {
-  write_views(images, parameters, AsBytes{}, views, batch, height, width, size, blur_size);
-}
-
-void apply_normalised(const uint8_t* images, const AugmentParameters* parameters, const ImageScaling& scaling,
-                      float* views, int64_t batch, int64_t height, int64_t width, int64_t size,
-                      int64_t blur_size, Stream) {
-  write_views(images, parameters, AsNumbers(scaling), views, batch, height, width, size, blur_size);
 }
 
 void resize(const uint8_t* image, uint8_t* out, int64_t height, int64_t width, int64_t out_height,
@@ -210,7 +170,7 @@ void check_augmentation(const AugmentParameters* parameters, int64_t batch, int6
 
 template <>
 const Augment<float>& augment<float>(Device device) {
-  static constexpr Augment<float> table{apply, apply_normalised, resize};
+  static constexpr Augment<float> table{apply, resize};
   return device == Device::cpu ? table : device_table<Augment<float>>(device, "augment");
 }
 

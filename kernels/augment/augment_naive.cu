@@ -99,8 +99,7 @@ __global__ void make_grey(int64_t items, uint8_t* rgb, const AugmentView* views,
 }
 
 /// Both directions at once: exact in integers, one rounding. Written where flips and turns put the pixel.
-template <typename As>
-__global__ void blur_and_turn(int64_t items, const uint8_t* rgb, const AugmentView* views, As out,
+__global__ void blur_and_turn(int64_t items, const uint8_t* rgb, const AugmentView* views, uint8_t* out,
                               int64_t size) {
   const int64_t item = thread_index();
   const int64_t pixels = size * size;
@@ -122,8 +121,8 @@ __global__ void blur_and_turn(int64_t items, const uint8_t* rgb, const AugmentVi
         sum[2] += weight * p.b;
       }
     }
-    out.store(item / pixels * pixels * 3 + turned_offset(y, x, side, view),
-              {sum[0] >> 16, sum[1] >> 16, sum[2] >> 16});
+    store_pixel(out + item / pixels * pixels * 3 + turned_offset(y, x, side, view),
+                {sum[0] >> 16, sum[1] >> 16, sum[2] >> 16});
   }
 }
 
@@ -141,8 +140,7 @@ void resample(const uint8_t* images, const std::vector<AugmentView>& views, cons
                           on_device.filters(), out, most_rows, out_height, out_width);
 }
 
-template <typename As>
-void write_views_naive(const uint8_t* images, const AugmentParameters* parameters, const As& out,
+void write_views_naive(const uint8_t* images, const AugmentParameters* parameters, uint8_t* out,
                        int64_t batch, int64_t height, int64_t width, int64_t size, int64_t blur_size,
                        Stream stream) {
   const std::vector<AugmentView> views = augment_views(parameters, batch, height, width, size, blur_size);
@@ -160,21 +158,12 @@ void write_views_naive(const uint8_t* images, const AugmentParameters* parameter
                              pixels);
   }
   for_each<make_grey>(batch * pixels, stream, rgb.data(), on_device.data(), pixels);
-  for_each<blur_and_turn<As>>(batch * pixels, stream, rgb.data(), on_device.data(), out, size);
+  for_each<blur_and_turn>(batch * pixels, stream, rgb.data(), on_device.data(), out, size);
 }
 
 void apply_naive(const uint8_t* images, const AugmentParameters* parameters, uint8_t* out, int64_t batch,
                  int64_t height, int64_t width, int64_t size, int64_t blur_size, Stream stream) {
-  write_views_naive(images, parameters, AsBytes{out}, batch, height, width, size, blur_size, stream);
-}
-
-void apply_normalised_naive(const uint8_t* images, const AugmentParameters* parameters,
-                            const ImageScaling& scaling, float* out, int64_t batch, int64_t height,
-                            int64_t width, int64_t size, int64_t blur_size, Stream stream) {
-  const DeviceArray<float> table(kImageTableSize);
-  fill_image_table(table.data(), scaling, stream);
-  write_views_naive(images, parameters, AsNumbers{out, table.data(), scaling.swap_red_blue}, batch, height,
-                    width, size, blur_size, stream);
+  write_views_naive(images, parameters, out, batch, height, width, size, blur_size, stream);
 }
 
 void resize_naive(const uint8_t* image, uint8_t* out, int64_t height, int64_t width, int64_t out_height,
@@ -187,7 +176,7 @@ void resize_naive(const uint8_t* image, uint8_t* out, int64_t height, int64_t wi
 }  // namespace
 
 const Augment<float>& naive_augment() {
-  static constexpr Augment<float> table{apply_naive, apply_normalised_naive, resize_naive};
+  static constexpr Augment<float> table{apply_naive, resize_naive};
   return table;
 }
 

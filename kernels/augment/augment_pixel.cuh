@@ -24,24 +24,6 @@ __device__ inline void store_pixel(uint8_t* rgb, const Pixel& p) {
   rgb[2] = static_cast<uint8_t>(p.b);
 }
 
-/// Where the pixels of finished views go, at an offset of elements: bytes as they are, …
-struct AsBytes {
-  uint8_t* out;
-  __device__ void store(int64_t at, const Pixel& p) const { store_pixel(out + at, p); }
-};
-
-/// … or what a network takes.
-struct AsNumbers {
-  float* out;
-  const float* table;  // (3, 256), ImageTable
-  bool swap;           // red and blue change places
-  __device__ void store(int64_t at, const Pixel& p) const {
-    out[at] = simt::ldg(table + (swap ? p.b : p.r));
-    out[at + 1] = simt::ldg(table + 256 + p.g);
-    out[at + 2] = simt::ldg(table + 512 + (swap ? p.r : p.b));
-  }
-};
-
 __device__ inline int32_t luma(const Pixel& p) {
   return (p.r * 19595 + p.g * 38470 + p.b * 7471 + 0x8000) >> 16;
 }

@@ -331,19 +331,6 @@ void apply(const uint8_t* images, const AugmentParameters* parameters, uint8_t* 
   }
 }
 
-void apply_normalised(const uint8_t* images, const AugmentParameters* parameters, const ImageScaling& scaling,
-                      double* views, int64_t batch, int64_t height, int64_t width, int64_t size,
-                      int64_t blur_size, Stream stream) {
-  std::vector<uint8_t> bytes(static_cast<std::size_t>(batch * size * size * 3));
-  apply(images, parameters, bytes.data(), batch, height, width, size, blur_size, stream);
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    const std::size_t channel = i % 3;
-    const uint8_t byte = bytes[scaling.swap_red_blue ? i + 2 - 2 * channel : i];
-    views[i] = (byte / 255.0 - static_cast<double>(scaling.mean[channel])) /
-               static_cast<double>(scaling.std[channel]);
-  }
-}
-
 void resize(const uint8_t* image, uint8_t* out, int64_t height, int64_t width, int64_t out_height,
             int64_t out_width, Stream) {
   Image in(height, width);
@@ -357,7 +344,7 @@ void resize(const uint8_t* image, uint8_t* out, int64_t height, int64_t width, i
 template <>
 const Augment<double>& augment<double>(Device device) {
   check(device == Device::cpu, "augment: the reference runs on the cpu only, not on {}", name_of(device));
-  static constexpr Augment<double> table{apply, apply_normalised, resize};
+  static constexpr Augment<double> table{apply, resize};
   return table;
 }
 

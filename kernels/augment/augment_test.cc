@@ -94,35 +94,6 @@ TEST_P(AugmentTest, BitwiseEqualToTheReference) {
   }
 }
 
-TEST_P(AugmentTest, NormalisedViewsHaveTheBitsOfViewsThenScaling) {
-  ImageScaling scaling;
-  scaling.mean = {0.485F, 0.456F, 0.406F};
-  scaling.std = {0.229F, 0.224F, 0.225F};
-  RandomStream random(31, Purpose::augment);
-  std::vector<AugmentParameters> parameters{whole_image(40, 33)};  // one of them ends after the first pass
-  for (int b = 0; b < 9; ++b) parameters.push_back(sample_augmentation(everything_policy(), 40, 33, random));
-  parameters[1].quarter_turns = 1;
-  const auto batch = static_cast<int64_t>(parameters.size());
-  constexpr int64_t kSide = 35;  // more than a tile of the GPU's
-  const int64_t pixels = batch * kSide * kSide;
-  Buffer<uint8_t> images(random_image(batch * 40 * 33 * 3, 32), device()), views(pixels * 3, device());
-  for (const bool swap : {false, true}) {
-    scaling.swap_red_blue = swap;
-    Buffer<float> got(pixels * 3, device()), chained(pixels * 3, device());
-    op().apply_normalised(images.data(), parameters.data(), scaling, got.data(), batch, 40, 33, kSide, 5,
-                          nullptr);
-    op().apply(images.data(), parameters.data(), views.data(), batch, 40, 33, kSide, 5, nullptr);
-    version_of(copy<float>(device()))
-        .image_to_float(views.data(), chained.data(), batch, kSide * kSide, scaling, nullptr);
-    testing::expect_same_bits(got.host(), chained.host(), swap ? "swapped" : "in order");
-    std::vector<double> want(static_cast<std::size_t>(pixels * 3));
-    augment<double>(Device::cpu)
-        .apply_normalised(images.host().data(), parameters.data(), scaling, want.data(), batch, 40, 33, kSide,
-                          5, nullptr);
-    testing::expect_relative(got.host(), want, 1.001, "against the reference");  // rounded once, from double
-  }
-}
-
 void AugmentTest::expect_colours_of_a_lattice(int step) const {
   const int points = 255 / step + 1;
   const int64_t side = static_cast<int64_t>(std::ceil(std::sqrt(points * points * points)));

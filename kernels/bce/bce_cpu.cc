@@ -40,16 +40,8 @@ HWY_INLINE Lanes::Value BceSlopes(const Lanes::Value& x, const Lanes::Value& y, 
   return Lanes::add(slope, Lanes::sub(x, x));
 }
 
-void BceForward(const float* logits, const float* targets, float pos_weight, float* losses, int64_t n) {
-  for_each_lanes(n, [&](int64_t i, int64_t count) {
-    const auto x = Lanes::load_or(logits + i, count, 0.0F);
-    Lanes::store(BceLosses(x, Lanes::load_or(targets + i, count, 0.0F), pos_weight), losses + i, count);
-  });
-}
-
-/// Sum of the losses of one chunk. dlogits: (n), upstream times the slopes, or null.
-double BceSum(const float* logits, const float* targets, float pos_weight, float upstream, float* dlogits,
-              int64_t n) {
+/// Sum of the losses of one chunk. slopes: (n) or null.
+double BceSum(const float* logits, const float* targets, float pos_weight, float* slopes, int64_t n) {
   auto sum = Lanes::set(0.0F);
   for_each_lanes(n, [&](int64_t i, int64_t count) {
     const auto x = Lanes::load_or(logits + i, count, 0.0F);
@@ -57,22 +49,9 @@ double BceSum(const float* logits, const float* targets, float pos_weight, float
     HWY_ALIGN float losses[kLanes] = {};
     Lanes::store(BceLosses(x, y, pos_weight), losses, count);
     sum = Lanes::add(sum, Lanes::load(losses));
-    if (dlogits != nullptr) {
-      Lanes::store(Lanes::mul(Lanes::set(upstream), BceSlopes(x, y, pos_weight)), dlogits + i, count);
-    }
+    if (slopes != nullptr) Lanes::store(BceSlopes(x, y, pos_weight), slopes + i, count);
   });
   return Lanes::reduce_add(sum);
-}
-
-/// dlosses: (n), or null where each element's upstream gradient is `common`.
-void BceBackward(const float* logits, const float* targets, float pos_weight, const float* dlosses,
-                 float common, float* dlogits, int64_t n) {
-  for_each_lanes(n, [&](int64_t i, int64_t count) {
-    const auto x = Lanes::load_or(logits + i, count, 0.0F);
-    const auto slope = BceSlopes(x, Lanes::load_or(targets + i, count, 0.0F), pos_weight);
-    const auto upstream = dlosses == nullptr ? Lanes::set(common) : Lanes::load_or(dlosses + i, count, 0.0F);
-    Lanes::store(Lanes::mul(upstream, slope), dlogits + i, count);
-  });
 }
 
 void BceScale(const float* slopes, float factor, float* dlogits, int64_t n) {
@@ -88,47 +67,21 @@ HWY_AFTER_NAMESPACE();
 namespace mt {
 namespace {
 
-HWY_EXPORT(BceForward);
 HWY_EXPORT(BceSum);
-HWY_EXPORT(BceBackward);
 HWY_EXPORT(BceScale);
 
 constexpr int64_t kChunk = 4096;
 
-void forward(const float* logits, const float* targets, double pos_weight, float* losses, int64_t n, Stream) {
-  const auto kernel = HWY_DYNAMIC_DISPATCH(BceForward);
-  const float weight = static_cast<float>(pos_weight);
-  parallel_for(n, kChunk, [=](int64_t begin, int64_t end) {
-    kernel(logits + begin, targets + begin, weight, losses + begin, end - begin);
-  });
-}
-
-void backward(const float* logits, const float* targets, double pos_weight, const float* dlosses,
-              float* dlogits, int64_t n, Stream) {
-  const auto kernel = HWY_DYNAMIC_DISPATCH(BceBackward);
-  const float weight = static_cast<float>(pos_weight);
-  parallel_for(n, kChunk, [=](int64_t begin, int64_t end) {
-    kernel(logits + begin, targets + begin, weight, dlosses + begin, 0.0F, dlogits + begin, end - begin);
-  });
-}
-
-/// The upstream gradient of each loss of a mean.
-float share_of(const float* dloss, int64_t n) {
-  return static_cast<float>(static_cast<double>(*dloss) / static_cast<double>(n));
-}
-
-/// dlogits: (n) or null; dloss null: the slopes themselves.
-void mean_with_gradient(const float* logits, const float* targets, double pos_weight, const float* dloss,
-                        float* loss, float* dlogits, int64_t n, Stream) {
+/// slopes: (n) or null.
+void mean_with_slopes(const float* logits, const float* targets, double pos_weight, float* loss,
+                      float* slopes, int64_t n, Stream) {
   check(n >= 1, "bce: the mean of no elements");
   const auto kernel = HWY_DYNAMIC_DISPATCH(BceSum);
   const float weight = static_cast<float>(pos_weight);
-  const float upstream = dloss == nullptr ? 1.0F : share_of(dloss, n);
   std::vector<double> sums(static_cast<std::size_t>((n + kChunk - 1) / kChunk));
   parallel_for(n, kChunk, [&, kernel](int64_t begin, int64_t end) {
-    sums[static_cast<std::size_t>(begin / kChunk)] =
-        kernel(logits + begin, targets + begin, weight, upstream,
-               dlogits == nullptr ? nullptr : dlogits + begin, end - begin);
+    sums[static_cast<std::size_t>(begin / kChunk)] = kernel(
+        logits + begin, targets + begin, weight, slopes == nullptr ? nullptr : slopes + begin, end - begin);
   });
   double total = 0;
   for (const double sum : sums) total += sum;
@@ -137,22 +90,13 @@ void mean_with_gradient(const float* logits, const float* targets, double pos_we
 
 void mean_forward(const float* logits, const float* targets, double pos_weight, float* loss, int64_t n,
                   Stream stream) {
-  mean_with_gradient(logits, targets, pos_weight, nullptr, loss, nullptr, n, stream);
-}
-
-void mean_backward(const float* logits, const float* targets, double pos_weight, const float* dloss,
-                   float* dlogits, int64_t n, Stream) {
-  const auto kernel = HWY_DYNAMIC_DISPATCH(BceBackward);
-  const float weight = static_cast<float>(pos_weight);
-  const float common = share_of(dloss, n);
-  parallel_for(n, kChunk, [=](int64_t begin, int64_t end) {
-    kernel(logits + begin, targets + begin, weight, nullptr, common, dlogits + begin, end - begin);
-  });
+  mean_with_slopes(logits, targets, pos_weight, loss, nullptr, n, stream);
 }
 
 void mean_slopes_backward(const float* slopes, const float* dloss, float* dlogits, int64_t n, Stream) {
   const auto kernel = HWY_DYNAMIC_DISPATCH(BceScale);
-  const float factor = share_of(dloss, n);
+  // The upstream gradient of each loss of the mean.
+  const float factor = static_cast<float>(static_cast<double>(*dloss) / static_cast<double>(n));
   parallel_for(n, kChunk, [=](int64_t begin, int64_t end) {
     kernel(slopes + begin, factor, dlogits + begin, end - begin);
   });
@@ -162,8 +106,7 @@ void mean_slopes_backward(const float* slopes, const float* dloss, float* dlogit
 
 template <>
 const Bce<float>& bce<float>(Device device) {
-  static constexpr Bce<float> table{forward,       backward,           mean_forward,
-                                    mean_backward, mean_with_gradient, mean_slopes_backward};
+  static constexpr Bce<float> table{mean_forward, mean_with_slopes, mean_slopes_backward};
   return device == Device::cpu ? table : device_table<Bce<float>>(device, "bce");
 }
 

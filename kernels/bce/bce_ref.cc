@@ -23,42 +23,20 @@ double one_slope(double x, double y, double pos_weight) {
   return (1 - y) * sigmoid(x) - pos_weight * y * sigmoid(-x);
 }
 
-void forward(const double* logits, const double* targets, double pos_weight, double* losses, int64_t n,
-             Stream) {
-  for (int64_t i = 0; i < n; ++i) losses[i] = one_loss(logits[i], targets[i], pos_weight);
-}
-
-void backward(const double* logits, const double* targets, double pos_weight, const double* dlosses,
-              double* dlogits, int64_t n, Stream) {
-  for (int64_t i = 0; i < n; ++i) dlogits[i] = dlosses[i] * one_slope(logits[i], targets[i], pos_weight);
+void mean_with_slopes(const double* logits, const double* targets, double pos_weight, double* loss,
+                      double* slopes, int64_t n, Stream) {
+  check(n >= 1, "bce: the mean of no elements");
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    sum += one_loss(logits[i], targets[i], pos_weight);
+    if (slopes != nullptr) slopes[i] = one_slope(logits[i], targets[i], pos_weight);
+  }
+  *loss = sum / static_cast<double>(n);
 }
 
 void mean_forward(const double* logits, const double* targets, double pos_weight, double* loss, int64_t n,
-                  Stream) {
-  check(n >= 1, "bce: the mean of no elements");
-  double sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += one_loss(logits[i], targets[i], pos_weight);
-  *loss = sum / static_cast<double>(n);
-}
-
-void mean_backward(const double* logits, const double* targets, double pos_weight, const double* dloss,
-                   double* dlogits, int64_t n, Stream) {
-  for (int64_t i = 0; i < n; ++i) {
-    dlogits[i] = *dloss / static_cast<double>(n) * one_slope(logits[i], targets[i], pos_weight);
-  }
-}
-
-void mean_with_gradient(const double* logits, const double* targets, double pos_weight, const double* dloss,
-                        double* loss, double* dlogits, int64_t n, Stream) {
-  check(n >= 1, "bce: the mean of no elements");
-  const double upstream = dloss == nullptr ? 1 : *dloss / static_cast<double>(n);
-  double sum = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    const double slope = one_slope(logits[i], targets[i], pos_weight);
-    sum += one_loss(logits[i], targets[i], pos_weight);
-    dlogits[i] = upstream * slope;
-  }
-  *loss = sum / static_cast<double>(n);
+                  Stream stream) {
+  mean_with_slopes(logits, targets, pos_weight, loss, nullptr, n, stream);
 }
 
 void mean_slopes_backward(const double* slopes, const double* dloss, double* dlogits, int64_t n, Stream) {
@@ -70,8 +48,7 @@ void mean_slopes_backward(const double* slopes, const double* dloss, double* dlo
 template <>
 const Bce<double>& bce<double>(Device device) {
   check(device == Device::cpu, "bce: the double reference runs on the cpu only, not on {}", name_of(device));
-  static constexpr Bce<double> table{forward,       backward,           mean_forward,
-                                     mean_backward, mean_with_gradient, mean_slopes_backward};
+  static constexpr Bce<double> table{mean_forward, mean_with_slopes, mean_slopes_backward};
   return table;
 }
 

@@ -238,29 +238,8 @@ void strided(const void* source, std::span<const int64_t> dims, std::span<const 
   });
 }
 
-using Strided = decltype(Copy<float>::strided);
-
-/// x (N,A,B) → y (N,B,A)
-template <Strided kStrided>
-void turn(const float* x, float* y, int64_t n, int64_t a, int64_t b, Stream stream) {
-  const std::array<int64_t, 3> dims{n, b, a};
-  const std::array<int64_t, 3> strides{a * b, 1, b};
-  kStrided(x, dims, strides, y, sizeof(float), stream);
-}
-
-template <Strided kStrided>
-void nchw_to_nhwc(const float* x, float* y, int64_t n, int64_t c, int64_t pixels, Stream stream) {
-  turn<kStrided>(x, y, n, c, pixels, stream);
-}
-
-template <Strided kStrided>
-void nhwc_to_nchw(const float* x, float* y, int64_t n, int64_t c, int64_t pixels, Stream stream) {
-  turn<kStrided>(x, y, n, pixels, c, stream);
-}
-
-constexpr Copy<float> kFast{strided, cast, image_to_float, nchw_to_nhwc<strided>, nhwc_to_nchw<strided>};
-constexpr Copy<float> kNaive{strided_naive, cast_naive, image_to_float_naive, nchw_to_nhwc<strided_naive>,
-                             nhwc_to_nchw<strided_naive>};
+constexpr Copy<float> kFast{strided, cast, image_to_float};
+constexpr Copy<float> kNaive{strided_naive, cast_naive, image_to_float_naive};
 
 }  // namespace
 

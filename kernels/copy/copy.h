@@ -39,9 +39,6 @@ struct Copy {
   /// images (N,P,3) of u8 → y (N,P,3), P = H·W.
   void (*image_to_float)(const uint8_t* images, T* y, int64_t n, int64_t pixels, const ImageScaling& scaling,
                          Stream stream);
-  /// x (N,C,P) → y (N,P,C) and back, P = H·W.
-  void (*nchw_to_nhwc)(const T* x, T* y, int64_t n, int64_t c, int64_t pixels, Stream stream);
-  void (*nhwc_to_nchw)(const T* x, T* y, int64_t n, int64_t c, int64_t pixels, Stream stream);
 };
 
 /// The table of a backend. float: cpu, cuda, simt. double: the reference, on the cpu only (its `strided` and

@@ -34,19 +34,8 @@ void copy_image_to_float(benchmark::State& state) {
   state.SetBytesProcessed(state.iterations() * 5 * kImages * kPixels * 3);
 }
 
-void copy_nchw_to_nhwc(benchmark::State& state) {
-  const std::vector<float> x(kImages * 64 * 3136, 0.5F);
-  std::vector<float> y(x.size());
-  for (auto _ : state) {
-    copy<float>(Device::cpu).nchw_to_nhwc(x.data(), y.data(), kImages, 64, 3136, nullptr);
-    benchmark::ClobberMemory();
-  }
-  state.SetBytesProcessed(state.iterations() * 8 * kImages * 64 * 3136);
-}
-
 BENCHMARK(copy_transposed)->UseRealTime();
 BENCHMARK(copy_image_to_float)->UseRealTime();
-BENCHMARK(copy_nchw_to_nhwc)->UseRealTime();
 
 }  // namespace
 }  // namespace mt

@@ -210,33 +210,6 @@ void image_to_float(const uint8_t* images, float* y, int64_t n, int64_t pixels, 
   });
 }
 
-// (N,A,B) → (N,B,A) in tiles of 16 × 16, which keep both sides in the cache.
-void transpose(const float* x, float* y, int64_t n, int64_t a, int64_t b) {
-  const int64_t tiles = (a + kTile - 1) / kTile;
-  parallel_for(n * tiles, 1, [=](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      const float* in = x + task / tiles * a * b;  // (A,B)
-      float* out = y + task / tiles * a * b;       // (B,A)
-      const int64_t i0 = task % tiles * kTile;
-      const int64_t i1 = std::min(a, i0 + kTile);
-      for (int64_t j0 = 0; j0 < b; j0 += kTile) {
-        const int64_t j1 = std::min(b, j0 + kTile);
-        for (int64_t j = j0; j < j1; ++j) {
-          for (int64_t i = i0; i < i1; ++i) out[j * a + i] = in[i * b + j];
-        }
-      }
-    }
-  });
-}
-
-void nchw_to_nhwc(const float* x, float* y, int64_t n, int64_t c, int64_t pixels, Stream) {
-  transpose(x, y, n, c, pixels);
-}
-
-void nhwc_to_nchw(const float* x, float* y, int64_t n, int64_t c, int64_t pixels, Stream) {
-  transpose(x, y, n, pixels, c);
-}
-
 }  // namespace
 
 ImageTable image_table(const ImageScaling& scaling) {
@@ -252,7 +225,7 @@ ImageTable image_table(const ImageScaling& scaling) {
 
 template <>
 const Copy<float>& copy<float>(Device device) {
-  static constexpr Copy<float> table{strided, cast, image_to_float, nchw_to_nhwc, nhwc_to_nchw};
+  static constexpr Copy<float> table{strided, cast, image_to_float};
   return device == Device::cpu ? table : device_table<Copy<float>>(device, "copy");
 }
 

@@ -106,22 +106,12 @@ void image_to_float(const uint8_t* images, double* y, int64_t n, int64_t pixels,
   }
 }
 
-void nchw_to_nhwc(const double* x, double* y, int64_t n, int64_t c, int64_t pixels, Stream) {
-  for (int64_t i = 0; i < n * c * pixels; ++i)
-    y[(i / (c * pixels) * pixels + i % pixels) * c + i / pixels % c] = x[i];
-}
-
-void nhwc_to_nchw(const double* x, double* y, int64_t n, int64_t c, int64_t pixels, Stream) {
-  for (int64_t i = 0; i < n * c * pixels; ++i)
-    y[i] = x[(i / (c * pixels) * pixels + i % pixels) * c + i / pixels % c];
-}
-
 }  // namespace
 
 template <>
 const Copy<double>& copy<double>(Device device) {
   check(device == Device::cpu, "copy: the double reference runs on the cpu only, not on {}", name_of(device));
-  static constexpr Copy<double> table{strided, cast, image_to_float, nchw_to_nhwc, nhwc_to_nchw};
+  static constexpr Copy<double> table{strided, cast, image_to_float};
   return table;
 }
 

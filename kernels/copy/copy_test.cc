@@ -203,25 +203,6 @@ TEST_P(CopyTest, ImageToFloatAgreesWithGolden) {
   testing::expect_same_bits(y.host(), testing::channels_last(want, 1, 3, 64 * 72), "y");
 }
 
-TEST_P(CopyTest, LayoutsAgreeWithReferenceAndInvertEachOther) {
-  for (const auto& [n, c, pixels] :
-       {std::array<int64_t, 3>{1, 1, 1}, {2, 3, 35}, {1, 17, 16}, {3, 64, 50}, {0, 3, 4}, {1, 500, 1}}) {
-    const auto x = uniform_values(n * c * pixels, 2);
-    std::vector<double> want(x.size());
-    copy<double>(Device::cpu).nchw_to_nhwc(widened(x).data(), want.data(), n, c, pixels, nullptr);
-    EXPECT_EQ(want, widened(testing::channels_last(x, n, c, pixels)));
-    Buffer<float> in(x, device()), y(n * c * pixels, device()), back(n * c * pixels, device());
-    op().nchw_to_nhwc(in.data(), y.data(), n, c, pixels, nullptr);
-    testing::expect_within(
-        y.host(), want, [](std::size_t) { return 0.0; }, "nhwc");
-    op().nhwc_to_nchw(y.data(), back.data(), n, c, pixels, nullptr);
-    testing::expect_same_bits(back.host(), x, "there and back");
-    std::vector<double> again(x.size());
-    copy<double>(Device::cpu).nhwc_to_nchw(want.data(), again.data(), n, c, pixels, nullptr);
-    EXPECT_EQ(again, widened(x));
-  }
-}
-
 MT_ON_EVERY_DEVICE(CopyTest, Copy<float>);
 
 }  // namespace

@@ -22,11 +22,6 @@ struct Scale {
   float factor;
   __device__ float operator()(float x) const { return factor * x; }
 };
-struct MultiplyAdd {
-  float factor;
-  __device__ float operator()(float x, float y) const { return fmaf(factor, x, y); }
-};
-
 // ---- 1. Naive
 
 template <typename F>
@@ -36,10 +31,6 @@ void pairs_naive(const float* a, const float* b, float* y, int64_t n, Stream str
 
 void scale_naive(const float* x, float factor, float* y, int64_t n, Stream stream) {
   map_naive(x, y, n, Scale{factor}, stream);
-}
-
-void axpy_naive(float factor, const float* x, float* y, int64_t n, Stream stream) {
-  map_naive(x, y, y, n, MultiplyAdd{factor}, stream);
 }
 
 /// Index: int64_t, or uint32_t (whose division is a quarter of the work) where n < 2^31.
@@ -66,10 +57,6 @@ void pairs(const float* a, const float* b, float* y, int64_t n, Stream stream) {
 
 void scale(const float* x, float factor, float* y, int64_t n, Stream stream) {
   map(x, y, n, Scale{factor}, stream);
-}
-
-void axpy(float factor, const float* x, float* y, int64_t n, Stream stream) {
-  map(x, y, y, n, MultiplyAdd{factor}, stream);
 }
 
 constexpr int kRowThreads = 128;
@@ -119,9 +106,9 @@ void add_row(const float* x, const float* row, float* y, int64_t rows, int64_t c
   }
 }
 
-constexpr Elementwise<float> kFast{pairs<Add>, pairs<Subtract>, pairs<Multiply>, scale, axpy, add_row};
-constexpr Elementwise<float> kNaive{
-    pairs_naive<Add>, pairs_naive<Subtract>, pairs_naive<Multiply>, scale_naive, axpy_naive, add_row_naive};
+constexpr Elementwise<float> kFast{pairs<Add>, pairs<Subtract>, pairs<Multiply>, scale, add_row};
+constexpr Elementwise<float> kNaive{pairs_naive<Add>, pairs_naive<Subtract>, pairs_naive<Multiply>,
+                                    scale_naive, add_row_naive};
 
 }  // namespace
 

@@ -15,8 +15,6 @@ struct Elementwise {
   void (*sub)(const T* a, const T* b, T* y, int64_t n, Stream stream);  ///< y = a − b
   void (*mul)(const T* a, const T* b, T* y, int64_t n, Stream stream);  ///< y = a · b
   void (*scale)(const T* x, T factor, T* y, int64_t n, Stream stream);  ///< y = factor · x
-  void (*axpy)(T factor, const T* x, T* y, int64_t n,
-               Stream stream);  ///< y += factor · x (one rounding where FMA is)
   /// y[r,c] = x[r,c] + row[c]: the bias of a linear layer. x, y (rows, columns), row (columns).
   void (*add_row)(const T* x, const T* row, T* y, int64_t rows, int64_t columns, Stream stream);
 };

@@ -21,18 +21,7 @@ void elementwise_add(benchmark::State& state) {
   state.SetBytesProcessed(state.iterations() * 12 * kElements);
 }
 
-void elementwise_axpy(benchmark::State& state) {
-  const std::vector<float> x(kElements, 0.5F);
-  std::vector<float> y(kElements, 0.0F);
-  for (auto _ : state) {
-    elementwise<float>(Device::cpu).axpy(0.25F, x.data(), y.data(), kElements, nullptr);
-    benchmark::ClobberMemory();
-  }
-  state.SetBytesProcessed(state.iterations() * 12 * kElements);
-}
-
 BENCHMARK(elementwise_add)->UseRealTime();
-BENCHMARK(elementwise_axpy)->UseRealTime();
 
 }  // namespace
 }  // namespace mt

@@ -41,14 +41,6 @@ void ElementwiseScale(const float* x, float factor, float* y, int64_t n) {
                         HWY_ATTR { lanes.store(lanes.mul(lanes.load_or(x + i, m, 0.0F), f), y + i, m); });
 }
 
-void ElementwiseAxpy(float factor, const float* x, float* y, int64_t n) {
-  const Lanes lanes;
-  const auto f = lanes.set(factor);
-  for_each_lanes(n, [&](int64_t i, int64_t m) HWY_ATTR {
-    lanes.store(lanes.mul_add(f, lanes.load_or(x + i, m, 0.0F), lanes.load_or(y + i, m, 0.0F)), y + i, m);
-  });
-}
-
 }  // namespace mt::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -60,7 +52,6 @@ HWY_EXPORT(ElementwiseAdd);
 HWY_EXPORT(ElementwiseSub);
 HWY_EXPORT(ElementwiseMul);
 HWY_EXPORT(ElementwiseScale);
-HWY_EXPORT(ElementwiseAxpy);
 
 /// Elements of one range: long enough to pay for a thread, a multiple of 16.
 constexpr int64_t kGrain = 16384;
@@ -89,12 +80,6 @@ void scale(const float* x, float factor, float* y, int64_t n, Stream) {
                [=](int64_t begin, int64_t end) { run(x + begin, factor, y + begin, end - begin); });
 }
 
-void axpy(float factor, const float* x, float* y, int64_t n, Stream) {
-  const auto run = HWY_DYNAMIC_DISPATCH(ElementwiseAxpy);
-  parallel_for(n, kGrain,
-               [=](int64_t begin, int64_t end) { run(factor, x + begin, y + begin, end - begin); });
-}
-
 void add_row(const float* x, const float* row, float* y, int64_t rows, int64_t columns, Stream) {
   if (columns == 0) return;
   const auto run = HWY_DYNAMIC_DISPATCH(ElementwiseAdd);
@@ -107,7 +92,7 @@ void add_row(const float* x, const float* row, float* y, int64_t rows, int64_t c
 
 template <>
 const Elementwise<float>& elementwise<float>(Device device) {
-  static constexpr Elementwise<float> table{add, sub, mul, scale, axpy, add_row};
+  static constexpr Elementwise<float> table{add, sub, mul, scale, add_row};
   return device == Device::cpu ? table : device_table<Elementwise<float>>(device, "elementwise");
 }
 

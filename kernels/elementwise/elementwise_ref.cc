@@ -21,10 +21,6 @@ void scale(const double* x, double factor, double* y, int64_t n, Stream) {
   for (int64_t i = 0; i < n; ++i) y[i] = factor * x[i];
 }
 
-void axpy(double factor, const double* x, double* y, int64_t n, Stream) {
-  for (int64_t i = 0; i < n; ++i) y[i] += factor * x[i];
-}
-
 void add_row(const double* x, const double* row, double* y, int64_t rows, int64_t columns, Stream) {
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t c = 0; c < columns; ++c) y[r * columns + c] = x[r * columns + c] + row[c];
@@ -37,7 +33,7 @@ template <>
 const Elementwise<double>& elementwise<double>(Device device) {
   check(device == Device::cpu, "elementwise: the double reference runs on the cpu only, not on {}",
         name_of(device));
-  static constexpr Elementwise<double> table{add, sub, mul, scale, axpy, add_row};
+  static constexpr Elementwise<double> table{add, sub, mul, scale, add_row};
   return table;
 }
 

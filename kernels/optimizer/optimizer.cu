@@ -197,17 +197,8 @@ void require_finite(const float* gradients, int64_t n, const std::string& error,
   finite.queued();
 }
 
-/// Waits for the stream: the norm is the host's.
-template <bool kNaive>
-GradientNorm gradient_norm(const float* gradients, int64_t n, Stream stream) {
-  const DeviceArray<double> total(1);
-  sum_squares<kNaive>(gradients, total.data(), n, stream);
-  const double squares = value_on_host(total.data(), stream);
-  return {std::sqrt(squares), std::isfinite(squares)};  // squares of finite floats cannot overflow a double
-}
-
-constexpr Optimizer<float> kFast{sgd<false>, adam<false>, gradient_norm<false>, require_finite<false>};
-constexpr Optimizer<float> kNaive{sgd<true>, adam<true>, gradient_norm<true>, require_finite<true>};
+constexpr Optimizer<float> kFast{sgd<false>, adam<false>, require_finite<false>};
+constexpr Optimizer<float> kNaive{sgd<true>, adam<true>, require_finite<true>};
 
 }  // namespace
 

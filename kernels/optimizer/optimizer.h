@@ -31,15 +31,6 @@ struct AdamRule {
   bool amsgrad = false;
 };
 
-struct GradientNorm {
-  double norm = 0;     // Euclidean
-  bool finite = true;  // false when any element is infinite or NaN; norm is then not a number to use
-};
-
-/// The factor that clips a gradient of this norm to max_norm: min(1, max_norm / (norm + 1e-6)), as torch
-/// does.
-double clip_factor(double norm, double max_norm);
-
 /// All arrays: (n), n >= 0, no aliasing. `step` counts from 1. The gradient is multiplied by gradient_scale
 /// first.
 template <typename T>
@@ -51,8 +42,6 @@ struct Optimizer {
   /// null without amsgrad.
   void (*adam)(T* parameters, const T* gradients, T* first_moment, T* second_moment, T* largest_second_moment,
                int64_t n, int64_t step, double gradient_scale, const AdamRule& rule, Stream stream);
-  /// Sums of squares in double over fixed chunks, added in their order.
-  GradientNorm (*gradient_norm)(const T* gradients, int64_t n, Stream stream);
   /// Throws Error(error) when any element is infinite or NaN: on cuda, where this does not wait, from the
   /// next copy to the host or synchronize().
   void (*require_finite)(const T* gradients, int64_t n, const std::string& error, Stream stream);

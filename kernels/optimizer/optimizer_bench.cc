@@ -30,17 +30,8 @@ void optimizer_adam(benchmark::State& state) {
   state.SetBytesProcessed(state.iterations() * 28 * n);
 }
 
-void optimizer_gradient_norm(benchmark::State& state) {
-  const std::vector<float> g(static_cast<std::size_t>(state.range(0)), 1e-3F);
-  for (auto _ : state) {
-    benchmark::DoNotOptimize(optimizer<float>(Device::cpu).gradient_norm(g.data(), state.range(0), nullptr));
-  }
-  state.SetBytesProcessed(state.iterations() * 4 * state.range(0));
-}
-
 BENCHMARK(optimizer_sgd)->Arg(11000000)->UseRealTime();  // a ResNet-18
 BENCHMARK(optimizer_adam)->Arg(11000000)->UseRealTime();
-BENCHMARK(optimizer_gradient_norm)->Arg(11000000)->UseRealTime();
 
 }  // namespace
 }  // namespace mt

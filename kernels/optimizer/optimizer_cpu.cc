@@ -82,10 +82,6 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace mt {
 
-double clip_factor(double norm, double max_norm) {
-  return std::min(1.0, max_norm / (norm + 1e-6));
-}
-
 namespace {
 
 HWY_EXPORT(SgdStep);
@@ -121,26 +117,21 @@ void adam(float* parameters, const float* gradients, float* first_moment, float*
   });
 }
 
-GradientNorm gradient_norm(const float* gradients, int64_t n, Stream) {
+void require_finite(const float* gradients, int64_t n, const std::string& error, Stream) {
   const auto kernel = HWY_DYNAMIC_DISPATCH(SumOfSquares);
   std::vector<double> sums(static_cast<std::size_t>((n + kChunk - 1) / kChunk));
   parallel_for(n, kChunk, [&, kernel](int64_t begin, int64_t end) {
     sums[static_cast<std::size_t>(begin / kChunk)] = kernel(gradients + begin, end - begin);
   });
-  double total = 0;
-  for (const double sum : sums) total += sum;
-  return {std::sqrt(total), std::isfinite(total)};  // squares of finite floats cannot overflow a double
-}
-
-void require_finite(const float* gradients, int64_t n, const std::string& error, Stream stream) {
-  check(gradient_norm(gradients, n, stream).finite, "{}", error);
+  // Squares of finite floats cannot overflow a double.
+  for (const double sum : sums) check(std::isfinite(sum), "{}", error);
 }
 
 }  // namespace
 
 template <>
 const Optimizer<float>& optimizer<float>(Device device) {
-  static constexpr Optimizer<float> table{sgd, adam, gradient_norm, require_finite};
+  static constexpr Optimizer<float> table{sgd, adam, require_finite};
   return device == Device::cpu ? table : device_table<Optimizer<float>>(device, "optimizer");
 }
 

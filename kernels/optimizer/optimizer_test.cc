@@ -168,33 +168,6 @@ TEST_P(OptimizerTest, FirstVelocityIsWrittenNotRead) {
   EXPECT_FLOAT_EQ(arena.parameters[0], 0.9F);
 }
 
-TEST_P(OptimizerTest, GradientNormAgreesWithReference) {
-  for (const int64_t n : {0, 1, 15, 16384, 16385, 100000}) {
-    const auto gradients = testing::uniform_values(n, 3, -4, 4);
-    Buffer<float> in(gradients, device());
-    const GradientNorm got = op().gradient_norm(in.data(), n, nullptr);
-    const GradientNorm want =
-        optimizer<double>(Device::cpu).gradient_norm(testing::widened(gradients).data(), n, nullptr);
-    EXPECT_TRUE(got.finite);
-    // Both sum n squares in double; the square root halves the error.
-    EXPECT_TRUE(std::abs(got.norm - want.norm) <= static_cast<double>(n + 2) * 0x1p-53 * want.norm) << n;
-  }
-}
-
-TEST_P(OptimizerTest, GradientNormSaysWhatIsNotFinite) {
-  std::vector<float> gradients(40000, 3e38F);  // the squares overflow a float, not a double
-  const auto norm = [&] {
-    Buffer<float> in(gradients, device());
-    return op().gradient_norm(in.data(), 40000, nullptr);
-  };
-  EXPECT_TRUE(norm().finite);
-  EXPECT_NEAR(norm().norm, 200 * static_cast<double>(3e38F), 1e30);
-  for (const float bad : {NAN, HUGE_VALF, -HUGE_VALF}) {
-    gradients[39999] = bad;
-    EXPECT_FALSE(norm().finite) << bad;
-  }
-}
-
 TEST_P(OptimizerTest, WhatIsNotFiniteIsTheCallersError) {
   std::vector<float> gradients(40000, 3e38F);
   const auto error = [&] {
@@ -233,19 +206,11 @@ TEST_P(OptimizerTest, SameBitsForAnyNumberOfThreads) {
   testing::expect_same_bits_for_any_threads([&] {
     Arena<float> arena = arena_of(testing::uniform_values(100000, 6));
     step<float>(optimizer<float>(Device::cpu), AdamRule{}, arena, gradients, 1, 1);
-    arena.parameters.push_back(static_cast<float>(
-        optimizer<float>(Device::cpu).gradient_norm(gradients.data(), 100000, nullptr).norm));
     return arena.parameters;
   });
 }
 
 MT_ON_EVERY_DEVICE(OptimizerTest, Optimizer<float>);
-
-TEST(OptimizerClipTest, FactorIsAtMostOne) {
-  EXPECT_EQ(clip_factor(0.5, 1), 1.0);
-  EXPECT_EQ(clip_factor(0, 1), 1.0);
-  EXPECT_NEAR(clip_factor(4, 1), 0.25, 1e-6);
-}
 
 /// Where a golden case begins. The generating script's float32 runs updated the arrays w0 and b0 in place, so
 /// that the file holds their end; each case begins where the float32 run of the case before it ended, and the

@@ -1,4 +1,4 @@
-// Max, average and global average pooling on cuda and simt. Math: pool.md. One thread per output in every
+// Max and global average pooling on cuda and simt. Math: pool.md. One thread per output in every
 // kernel: an input pixel gathers from its windows, so nothing is added twice to one place. The naive version
 // takes one channel per thread; the fast one four neighbours in 16-byte accesses, and sums the global average
 // by blocks.
@@ -138,54 +138,7 @@ __global__ void max_backward_kernel(const float* dy, const uint8_t* argmax, floa
   }
 }
 
-// ---- 2. Average
-
-template <int kWidth>
-__global__ void average_forward_kernel(const float* x, float* y, int64_t outputs, Shape s) {  // as above
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i < outputs) {
-    const Place at(i, s.pooled_h, s.pooled_w, s.groups);
-    const Taps rows(at.row, s.h, s);
-    const Taps columns(at.column, s.w, s);
-    FloatGroup<kWidth> sum{};
-    for (int ky = rows.begin; ky < rows.end; ++ky) {
-      const int64_t row = (at.image * s.h + rows.origin + ky) * s.w;
-      for (int kx = columns.begin; kx < columns.end; ++kx) {
-        const int64_t place = (row + columns.origin + kx) * s.groups + at.group;
-        const auto value = simt::load_vector<FloatGroup<kWidth>>(x + place * kWidth);
-#pragma unroll
-        for (int k = 0; k < kWidth; ++k) sum.value[k] += value.value[k];
-      }
-    }
-#pragma unroll
-    for (int k = 0; k < kWidth; ++k) sum.value[k] /= static_cast<float>(s.window * s.window);
-    simt::store_vector(y + i * kWidth, sum);
-  }
-}
-
-template <int kWidth>
-__global__ void average_backward_kernel(const float* dy, float* dx, int64_t inputs, Shape s) {  // as above
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i < inputs) {
-    const Place at(i, s.h, s.w, s.groups);
-    const Windows rows(at.row, s.pooled_h, s);
-    const Windows columns(at.column, s.pooled_w, s);
-    FloatGroup<kWidth> sum{};
-    for (int oy = rows.begin; oy < rows.end; ++oy) {
-      for (int ox = columns.begin; ox < columns.end; ++ox) {
-        const int64_t place = ((at.image * s.pooled_h + oy) * s.pooled_w + ox) * s.groups + at.group;
-        const auto g = simt::load_vector<FloatGroup<kWidth>>(dy + place * kWidth);
-#pragma unroll
-        for (int k = 0; k < kWidth; ++k) sum.value[k] += g.value[k];
-      }
-    }
-#pragma unroll
-    for (int k = 0; k < kWidth; ++k) sum.value[k] /= static_cast<float>(s.window * s.window);
-    simt::store_vector(dx + i * kWidth, sum);
-  }
-}
-
-// ---- 3. Global average
+// ---- 2. Global average
 
 __global__ void global_average_naive(const float* x, float* y, int64_t n, int64_t pixels,
                                      int64_t c) {  // x: (N,P,C), y: (N,C)
@@ -329,30 +282,6 @@ void max_backward(const float* dy, const uint8_t* argmax, float* dx, int64_t n, 
   });
 }
 
-template <int kMost>
-void average_forward(const float* x, float* y, int64_t n, int64_t h, int64_t w, int64_t c, PoolWindow window,
-                     Stream stream) {
-  with_width<kMost>(c, aligned_to_vectors(x, y), [&](auto width) {
-    const Shape s = shape_of(n, h, w, c, window, width.value);
-    const int64_t outputs = outputs_of(s);
-    if (outputs == 0) return;
-    launch<average_forward_kernel<width.value>>(blocks_for(outputs, kThreads), kThreads, 0, stream, x, y,
-                                                outputs, s);
-  });
-}
-
-template <int kMost>
-void average_backward(const float* dy, float* dx, int64_t n, int64_t h, int64_t w, int64_t c,
-                      PoolWindow window, Stream stream) {
-  with_width<kMost>(c, aligned_to_vectors(dy, dx), [&](auto width) {
-    const Shape s = shape_of(n, h, w, c, window, width.value);
-    const int64_t inputs = inputs_of(s);
-    if (inputs == 0) return;
-    launch<average_backward_kernel<width.value>>(blocks_for(inputs, kThreads), kThreads, 0, stream, dy, dx,
-                                                 inputs, s);
-  });
-}
-
 void global_average_forward_naive(const float* x, float* y, int64_t n, int64_t pixels, int64_t c,
                                   Stream stream) {
   if (n * c == 0) return;
@@ -379,13 +308,9 @@ void global_average_backward(const float* dy, float* dx, int64_t n, int64_t pixe
   });
 }
 
-constexpr Pool<float> kFast{max_forward<4>,      max_backward<4>,        average_forward<4>,
-                            average_backward<4>, global_average_forward, global_average_backward<4>};
-constexpr Pool<float> kNaive{max_forward<1>,
-                             max_backward<1>,
-                             average_forward<1>,
-                             average_backward<1>,
-                             global_average_forward_naive,
+constexpr Pool<float> kFast{max_forward<4>, max_backward<4>, global_average_forward,
+                            global_average_backward<4>};
+constexpr Pool<float> kNaive{max_forward<1>, max_backward<1>, global_average_forward_naive,
                              global_average_backward<1>};
 
 }  // namespace

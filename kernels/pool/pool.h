@@ -1,5 +1,5 @@
 #pragma once
-// Max and average pooling of NHWC activations, and the global average. Math and cost: pool.md.
+// Max pooling of NHWC activations, and the global average. Math and cost: pool.md.
 
 #include <cstdint>
 
@@ -29,11 +29,6 @@ struct Pool {
   /// dx = for each input pixel the sum of dy over the windows that chose it, windows in row-major order.
   void (*max_backward)(const T* dy, const uint8_t* argmax, T* dx, int64_t n, int64_t h, int64_t w, int64_t c,
                        PoolWindow window, Stream stream);
-  /// The sum over the window, padding counted as 0, divided by window² (PyTorch's count_include_pad=True).
-  void (*average_forward)(const T* x, T* y, int64_t n, int64_t h, int64_t w, int64_t c, PoolWindow window,
-                          Stream stream);
-  void (*average_backward)(const T* dy, T* dx, int64_t n, int64_t h, int64_t w, int64_t c, PoolWindow window,
-                           Stream stream);
   /// x (N,P,C) → y (N,C): the mean over P = H·W >= 1 pixels.
   void (*global_average_forward)(const T* x, T* y, int64_t n, int64_t pixels, int64_t c, Stream stream);
   /// dy (N,C) → dx (N,P,C): dy / P.

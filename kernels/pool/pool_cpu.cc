@@ -120,42 +120,6 @@ void PoolMaxBackwardRow(const float* dy, const uint8_t* argmax, float* dx, const
   }
 }
 
-void PoolAverageRow(const float* x, float* y, const Geometry& g, int64_t row) {
-  const Taps ty(row % g.out_h, g.h, g.window);
-  const float* image = x + row / g.out_h * g.h * g.w * g.c;  // (H,W,C)
-  const float area = static_cast<float>(g.window.window * g.window.window);
-  for (int64_t ox = 0; ox < g.out_w; ++ox) {
-    const Taps tx(ox, g.w, g.window);
-    for_each_channel_vector(g.c, [&](int64_t ch, auto d) HWY_ATTR {
-      auto sum = hn::Zero(d);
-      for (int64_t ky = ty.first; ky < ty.last; ++ky) {
-        for (int64_t kx = tx.first; kx < tx.last; ++kx) {
-          sum = hn::Add(sum, hn::LoadU(d, image + ((ty.start + ky) * g.w + tx.start + kx) * g.c + ch));
-        }
-      }
-      hn::StoreU(hn::Div(sum, hn::Set(d, area)), d, y + (row * g.out_w + ox) * g.c + ch);
-    });
-  }
-}
-
-void PoolAverageBackwardRow(const float* dy, float* dx, const Geometry& g, int64_t row) {
-  const Windows wy(row % g.h, g.out_h, g.window);
-  const int64_t image = row / g.h * g.out_h * g.out_w * g.c;
-  const float area = static_cast<float>(g.window.window * g.window.window);
-  for (int64_t ix = 0; ix < g.w; ++ix) {
-    const Windows wx(ix, g.out_w, g.window);
-    for_each_channel_vector(g.c, [&](int64_t ch, auto d) HWY_ATTR {
-      auto sum = hn::Zero(d);
-      for (int64_t oy = wy.first; oy <= wy.last; ++oy) {
-        for (int64_t ox = wx.first; ox <= wx.last; ++ox) {
-          sum = hn::Add(sum, hn::LoadU(d, dy + image + (oy * g.out_w + ox) * g.c + ch));
-        }
-      }
-      hn::StoreU(hn::Div(sum, hn::Set(d, area)), d, dx + (row * g.w + ix) * g.c + ch);
-    });
-  }
-}
-
 // Blocks of 64 pixels are summed in order, then the blocks.
 void PoolGlobalAverage(const float* x, float* y, int64_t pixels, int64_t c) {  // (P,C) → (C)
   for_each_channel_vector(c, [&](int64_t ch, auto d) HWY_ATTR {
@@ -188,8 +152,6 @@ using pool_cpu::Geometry;
 
 HWY_EXPORT(PoolMaxRow);
 HWY_EXPORT(PoolMaxBackwardRow);
-HWY_EXPORT(PoolAverageRow);
-HWY_EXPORT(PoolAverageBackwardRow);
 HWY_EXPORT(PoolGlobalAverage);
 HWY_EXPORT(PoolGlobalAverageBackward);
 
@@ -229,20 +191,6 @@ void max_backward(const float* dy, const uint8_t* argmax, float* dx, int64_t n, 
   for_each_row(n * h, w, c, [&](int64_t row) { run(dy, argmax, dx, g, row); });
 }
 
-void average_forward(const float* x, float* y, int64_t n, int64_t h, int64_t w, int64_t c, PoolWindow window,
-                     Stream) {
-  const Geometry g = geometry(n, h, w, c, window);
-  const auto run = HWY_DYNAMIC_DISPATCH(PoolAverageRow);
-  for_each_row(n * g.out_h, g.out_w, c, [&](int64_t row) { run(x, y, g, row); });
-}
-
-void average_backward(const float* dy, float* dx, int64_t n, int64_t h, int64_t w, int64_t c,
-                      PoolWindow window, Stream) {
-  const Geometry g = geometry(n, h, w, c, window);
-  const auto run = HWY_DYNAMIC_DISPATCH(PoolAverageBackwardRow);
-  for_each_row(n * h, w, c, [&](int64_t row) { run(dy, dx, g, row); });
-}
-
 void global_average_forward(const float* x, float* y, int64_t n, int64_t pixels, int64_t c, Stream) {
   const auto run = HWY_DYNAMIC_DISPATCH(PoolGlobalAverage);
   for_each_row(n, pixels, c, [&](int64_t image) { run(x + image * pixels * c, y + image * c, pixels, c); });
@@ -257,8 +205,8 @@ void global_average_backward(const float* dy, float* dx, int64_t n, int64_t pixe
 
 template <>
 const Pool<float>& pool<float>(Device device) {
-  static constexpr Pool<float> table{max_forward,      max_backward,           average_forward,
-                                     average_backward, global_average_forward, global_average_backward};
+  static constexpr Pool<float> table{max_forward, max_backward, global_average_forward,
+                                     global_average_backward};
   return device == Device::cpu ? table : device_table<Pool<float>>(device, "pool");
 }
 

@@ -57,22 +57,6 @@ void max_backward(const double* dy, const uint8_t* argmax, double* dx, int64_t n
   });
 }
 
-void average_forward(const double* x, double* y, int64_t n, int64_t h, int64_t w, int64_t c,
-                     PoolWindow window, Stream) {
-  const int64_t count = outputs(n, h, w, c, window);
-  for (int64_t i = 0; i < count; ++i) y[i] = 0;
-  for_each_tap(n, h, w, c, window, [&](int64_t in, int64_t out, int64_t) { y[out] += x[in]; });
-  for (int64_t i = 0; i < count; ++i) y[i] /= static_cast<double>(window.window * window.window);
-}
-
-void average_backward(const double* dy, double* dx, int64_t n, int64_t h, int64_t w, int64_t c,
-                      PoolWindow window, Stream) {
-  for (int64_t i = 0; i < n * h * w * c; ++i) dx[i] = 0;
-  for_each_tap(n, h, w, c, window, [&](int64_t in, int64_t out, int64_t) {
-    dx[in] += dy[out] / static_cast<double>(window.window * window.window);
-  });
-}
-
 void global_average_forward(const double* x, double* y, int64_t n, int64_t pixels, int64_t c, Stream) {
   for (int64_t b = 0; b < n; ++b) {
     for (int64_t ch = 0; ch < c; ++ch) {
@@ -93,8 +77,8 @@ void global_average_backward(const double* dy, double* dx, int64_t n, int64_t pi
 template <>
 const Pool<double>& pool<double>(Device device) {
   check(device == Device::cpu, "pool: the double reference runs on the cpu only, not on {}", name_of(device));
-  static constexpr Pool<double> table{max_forward,      max_backward,           average_forward,
-                                      average_backward, global_average_forward, global_average_backward};
+  static constexpr Pool<double> table{max_forward, max_backward, global_average_forward,
+                                      global_average_backward};
   return table;
 }
 

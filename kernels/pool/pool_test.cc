@@ -76,25 +76,6 @@ TEST_P(PoolTest, MaxBackwardAgreesWithReference) {
   }
 }
 
-TEST_P(PoolTest, AverageAgreesWithReference) {
-  for (const Case& k : kCases) {
-    const auto x = uniform_values(k.in(), 4);
-    const auto dy = uniform_values(k.out(), 5);
-    const Pool<double>& reference = pool<double>(Device::cpu);
-    std::vector<double> want_y(dy.size()), want_dx(x.size());
-    reference.average_forward(widened(x).data(), want_y.data(), k.n, k.h, k.w, k.c, k.window, nullptr);
-    reference.average_backward(widened(dy).data(), want_dx.data(), k.n, k.h, k.w, k.c, k.window, nullptr);
-    Buffer<float> in(x, device()), y(k.out(), device()), dy_in(dy, device()), dx(k.in(), device());
-    op().average_forward(in.data(), y.data(), k.n, k.h, k.w, k.c, k.window, nullptr);
-    op().average_backward(dy_in.data(), dx.data(), k.n, k.h, k.w, k.c, k.window, nullptr);
-    // pool.md: (m + 1) u Σ|x| / window², with m <= window² values of at most 1.
-    const double taps = static_cast<double>(k.window.window * k.window.window);
-    const auto bound = [&](std::size_t) { return kRoundoff * (taps + 1); };
-    testing::expect_within(y.host(), want_y, bound, "y");
-    testing::expect_within(dx.host(), want_dx, bound, "dx");
-  }
-}
-
 TEST_P(PoolTest, GlobalAverageAgreesWithReference) {
   for (const auto& [n, pixels, c] :
        {std::array<int64_t, 3>{1, 1, 1}, {3, 49, 33}, {2, 130, 16}, {0, 5, 4}, {1, 1000, 70}, {2, 37, 140}}) {
@@ -182,12 +163,6 @@ TEST(PoolReferenceTest, BackwardIsTheGradient) {
     return testing::dot(y, weights);
   };
   testing::expect_gradient(max, x, dx, "max");
-  table.average_backward(weights.data(), dx.data(), k.n, k.h, k.w, k.c, k.window, nullptr);
-  const auto average = [&](const V& v) {
-    table.average_forward(v.data(), y.data(), k.n, k.h, k.w, k.c, k.window, nullptr);
-    return testing::dot(y, weights);
-  };
-  testing::expect_gradient(average, x, dx, "average");
   V mean(means.size());
   table.global_average_backward(means.data(), dx.data(), k.n, k.h * k.w, k.c, nullptr);
   const auto global = [&](const V& v) {

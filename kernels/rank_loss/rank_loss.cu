@@ -191,26 +191,6 @@ __global__ void rank_backward(const float* loss, const float* dloss, const int64
   write_gradient(loss[bag / 2], dloss[bag / 2], offsets, bag, top, selected, dlogits);
 }
 
-/// One block per pair: both means, so its loss, so its gradient. loss, dloss: (pairs), selected: (2·pairs,
-/// top).
-__global__ void rank_with_gradient(const float* logits, const float* dloss, const int64_t* offsets,
-                                   int64_t top, float* loss, int64_t* selected, float* dlogits,
-                                   FailureWord no_nan) {
-  SHARED(unsigned, bins, kDigitBins);
-  SHARED(uint64_t, chosen, kMostSorted);
-  SHARED(unsigned, chosen_count, 1);
-  const int64_t pair = blockIdx.x;
-  const Choice choice{bins, chosen, chosen_count};
-  const double positive = select_in_block(logits, offsets, 2 * pair, top, choice, selected, no_nan);
-  const double negative = select_in_block(logits, offsets, 2 * pair + 1, top, choice, selected, no_nan);
-  const float hinge = hinge_of(positive, negative);
-  if (threadIdx.x == 0) loss[pair] = hinge;
-  for (int64_t bag = 2 * pair; bag < 2 * pair + 2;
-       ++bag) {  // `selected` was written before block_sum's barriers
-    write_gradient(hinge, dloss[pair], offsets, bag, top, selected, dlogits);
-  }
-}
-
 // ---- Host
 
 void check_bags(const int64_t* offsets, int64_t pairs, int64_t top) {
@@ -286,31 +266,8 @@ void backward(const float* loss, const float* dloss, const int64_t* offsets, con
                         static_cast<const int64_t*>(starts.data()), selected, top, dlogits);
 }
 
-void with_gradient_naive(const float* logits, const float* dloss, const int64_t* offsets, int64_t pairs,
-                         int64_t top, float* loss, int64_t* selected, float* dlogits, Stream stream) {
-  forward_naive(logits, offsets, pairs, top, loss, selected, stream);
-  backward_naive(loss, dloss, offsets, selected, pairs, top, dlogits, stream);
-}
-
-void with_gradient(const float* logits, const float* dloss, const int64_t* offsets, int64_t pairs,
-                   int64_t top, float* loss, int64_t* selected, float* dlogits, Stream stream) {
-  check_bags(offsets, pairs, top);
-  if (pairs == 0) return;
-  if (!fits_in_block(offsets, pairs, top)) {
-    forward(logits, offsets, pairs, top, loss, selected, stream);
-    backward(loss, dloss, offsets, selected, pairs, top, dlogits, stream);
-    return;
-  }
-  const DeviceArray<int64_t> starts(offsets, 2 * pairs + 1, stream);
-  const QueuedCheck no_nan = no_nan_logit(stream);
-  launch<rank_with_gradient>(pairs, kBlockThreads, 0, stream, logits, dloss,
-                             static_cast<const int64_t*>(starts.data()), top, loss, selected, dlogits,
-                             no_nan.word());
-  no_nan.queued();
-}
-
-constexpr RankLoss<float> kFast{forward, backward, with_gradient};
-constexpr RankLoss<float> kNaive{forward_naive, backward_naive, with_gradient_naive};
+constexpr RankLoss<float> kFast{forward, backward};
+constexpr RankLoss<float> kNaive{forward_naive, backward_naive};
 
 }  // namespace
 

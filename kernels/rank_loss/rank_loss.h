@@ -23,10 +23,6 @@ struct RankLoss {
   /// 0 the gradient is 0.
   void (*backward)(const T* loss, const T* dloss, const int64_t* offsets, const int64_t* selected,
                    int64_t pairs, int64_t top, T* dlogits, Stream stream);
-  /// forward, and backward for a dloss (pairs) that is known beforehand, in one pass over the pairs: loss,
-  /// selected and dlogits have the same bits as after the two.
-  void (*with_gradient)(const T* logits, const T* dloss, const int64_t* offsets, int64_t pairs, int64_t top,
-                        T* loss, int64_t* selected, T* dlogits, Stream stream);
 };
 
 template <typename T>

@@ -69,18 +69,11 @@ void backward(const float* loss, const float* dloss, const int64_t* offsets, con
   });
 }
 
-/// Nothing is launched here, and the bags are read once either way.
-void with_gradient(const float* logits, const float* dloss, const int64_t* offsets, int64_t pairs,
-                   int64_t top, float* loss, int64_t* selected, float* dlogits, Stream stream) {
-  forward(logits, offsets, pairs, top, loss, selected, stream);
-  backward(loss, dloss, offsets, selected, pairs, top, dlogits, stream);
-}
-
 }  // namespace
 
 template <>
 const RankLoss<float>& rank_loss<float>(Device device) {
-  static constexpr RankLoss<float> table{forward, backward, with_gradient};
+  static constexpr RankLoss<float> table{forward, backward};
   return device == Device::cpu ? table : device_table<RankLoss<float>>(device, "rank_loss");
 }
 

@@ -53,34 +53,13 @@ void backward(const double* loss, const double* dloss, const int64_t* offsets, c
   }
 }
 
-/// Shares nothing with forward and backward but the sorted bag: each gradient is written from the formula.
-void with_gradient(const double* logits, const double* dloss, const int64_t* offsets, int64_t pairs,
-                   int64_t top, double* loss, int64_t* selected, double* dlogits, Stream) {
-  check(top >= 1, "rank_loss: top must be at least 1, not {}", top);
-  for (int64_t p = 0; p < pairs; ++p) {
-    const int64_t first = offsets[2 * p], middle = offsets[2 * p + 1], end = offsets[2 * p + 2];
-    int64_t* chosen = selected + 2 * p * top;  // (2,top)
-    const double positive = top_mean(logits + first, middle - first, top, first, chosen);
-    const double negative = top_mean(logits + middle, end - middle, top, middle, chosen + top);
-    loss[p] = std::max(0.0, 1 - positive + negative);
-    std::fill(dlogits + first, dlogits + end, 0.0);
-    if (loss[p] == 0) continue;
-    for (int64_t i = 0; i < std::min(top, middle - first); ++i) {
-      dlogits[first + chosen[i]] = -dloss[p] / static_cast<double>(std::min(top, middle - first));
-    }
-    for (int64_t i = 0; i < std::min(top, end - middle); ++i) {
-      dlogits[middle + chosen[top + i]] = dloss[p] / static_cast<double>(std::min(top, end - middle));
-    }
-  }
-}
-
 }  // namespace
 
 template <>
 const RankLoss<double>& rank_loss<double>(Device device) {
   check(device == Device::cpu, "rank_loss: the double reference runs on the cpu only, not on {}",
         name_of(device));
-  static constexpr RankLoss<double> table{forward, backward, with_gradient};
+  static constexpr RankLoss<double> table{forward, backward};
   return table;
 }
 

@@ -39,8 +39,9 @@ Result<T> run_at_once(const RankLoss<T>& op, const std::vector<T>& logits,
   Buffer<T> in(logits, device), loss(pairs, device), dlogits(offsets.back(), device);
   Buffer<T> dloss(std::vector<T>(static_cast<std::size_t>(pairs), T{0.75}), device);
   Buffer<int64_t> selected(2 * pairs * top, device);
-  op.with_gradient(in.data(), dloss.data(), offsets.data(), pairs, top, loss.data(), selected.data(),
-                   dlogits.data(), nullptr);
+  op.forward(in.data(), offsets.data(), pairs, top, loss.data(), selected.data(), nullptr);
+  op.backward(loss.data(), dloss.data(), offsets.data(), selected.data(), pairs, top, dlogits.data(),
+              nullptr);
   return {loss.host(), dlogits.host(), selected.host()};
 }
 

@@ -49,16 +49,9 @@ void column_mean_naive(const float* x, float* y, int64_t rows, int64_t columns, 
   require_rows(rows);
   all_sums_naive<DoubleTerm>(x, y, columns, rows, 1, columns, static_cast<double>(rows), stream);
 }
-void row_sum_naive(const float* x, float* y, int64_t rows, int64_t columns, Stream stream) {
-  all_sums_naive<DoubleTerm>(x, y, rows, columns, columns, 1, 1, stream);
-}
 void sum_naive(const float* x, float* y, int64_t n, Stream stream) {
   all_sums_naive<DoubleTerm>(x, y, 1, n, n, 1, 1, stream);
 }
-void sum_of_squares_naive(const float* x, float* y, int64_t n, Stream stream) {
-  all_sums_naive<SquareTerm>(x, y, 1, n, n, 1, 1, stream);
-}
-
 __device__ bool is_finite(float x) {
   return x * 0.0F == 0.0F;
 }
@@ -73,47 +66,10 @@ void all_finite_naive(const float* x, uint8_t* flag, int64_t n, Stream stream) {
   launch<finite_naive>(1, 1, 0, stream, x, flag, n);
 }
 
-// ---- 2. Fast: rows
-// Up to kWarpColumns columns: a warp per row. Longer rows, and the sum of everything: ordered_sum.cuh.
-
-constexpr int kRowThreads = 128;
-constexpr int kRowsPerBlock = kRowThreads / 32;
-constexpr int64_t kWarpColumns = 1024;
-
-/// Lane l adds the elements 4l … 4l+3, 4l+128 …: at most 31 + 5 roundings.
-__global__ void row_sum_warp(const float* x, float* y, int64_t rows, int64_t columns,
-                             bool vectors) {  // x: (rows, columns), y: (rows)
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * kRowsPerBlock + simt::warp();
-  float sum = 0;
-  if (row < rows) {
-    for (int64_t c = 4 * simt::lane(); c < columns; c += 128) {
-      const float4 v = load_four(x + row * columns, c, columns, vectors);
-      sum += v.x;
-      sum += v.y;
-      sum += v.z;
-      sum += v.w;
-    }
-  }
-  sum = warp_sum(sum);
-  if (row < rows && simt::lane() == 0) y[row] = sum;
-}
-
-void row_sum(const float* x, float* y, int64_t rows, int64_t columns, Stream stream) {
-  if (rows == 0) return;
-  if (columns > kWarpColumns) {
-    ordered_sums<PlainTerm, float>(x, y, rows, columns, stream);
-  } else {
-    launch<row_sum_warp>(blocks_for(rows, kRowsPerBlock), kRowThreads, 0, stream, x, y, rows, columns,
-                         columns % 4 == 0 && aligned_to_vectors(x));
-  }
-}
+// ---- 2. Fast: the sum of everything is ordered_sum.cuh
 
 void sum(const float* x, float* y, int64_t n, Stream stream) {
   ordered_sums<PlainTerm, float>(x, y, 1, n, stream);
-}
-
-void sum_of_squares(const float* x, float* y, int64_t n, Stream stream) {
-  ordered_sums<SquareTerm, float>(x, y, 1, n, stream);
 }
 
 // ---- 3. Fast: columns
@@ -249,9 +205,8 @@ void all_finite(const float* x, uint8_t* flag, int64_t n, Stream stream) {
                       static_cast<int>(blocks));
 }
 
-constexpr Reduce<float> kFast{column_sum, column_mean, row_sum, sum, sum_of_squares, all_finite};
-constexpr Reduce<float> kNaive{column_sum_naive, column_mean_naive,    row_sum_naive,
-                               sum_naive,        sum_of_squares_naive, all_finite_naive};
+constexpr Reduce<float> kFast{column_sum, column_mean, sum, all_finite};
+constexpr Reduce<float> kNaive{column_sum_naive, column_mean_naive, sum_naive, all_finite_naive};
 
 }  // namespace
 

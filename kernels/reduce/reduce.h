@@ -12,12 +12,12 @@ namespace mt {
 /// infinities propagate as in a plain sum.
 template <typename T>
 struct Reduce {
-  void (*column_sum)(const T* x, T* y, int64_t rows, int64_t columns, Stream stream);  ///< y (columns)
-  void (*column_mean)(const T* x, T* y, int64_t rows, int64_t columns,
-                      Stream stream);  ///< y (columns), rows >= 1
-  void (*row_sum)(const T* x, T* y, int64_t rows, int64_t columns, Stream stream);  ///< y (rows)
-  void (*sum)(const T* x, T* y, int64_t n, Stream stream);                          ///< x (n) → y[0]
-  void (*sum_of_squares)(const T* x, T* y, int64_t n, Stream stream);               ///< x (n) → y[0]
+  /// y (columns)
+  void (*column_sum)(const T* x, T* y, int64_t rows, int64_t columns, Stream stream);
+  /// y (columns); rows >= 1
+  void (*column_mean)(const T* x, T* y, int64_t rows, int64_t columns, Stream stream);
+  /// x (n) → y[0]
+  void (*sum)(const T* x, T* y, int64_t n, Stream stream);
   /// flag[0] = 1 when no element is NaN or infinite (also for n = 0), else 0.
   void (*all_finite)(const T* x, uint8_t* flag, int64_t n, Stream stream);
 };

@@ -16,23 +16,13 @@ namespace mt::HWY_NAMESPACE {
 /// Rows of x that are added one after another, before sums are added as a tree.
 inline constexpr int64_t kLeafRows = 8;
 
-// Σ f(x) of n <= 1024 elements: element i goes to lane i mod 16, then the lanes are added as a tree.
-template <typename F>
-HWY_INLINE float sum_block(const float* x, int64_t n, const F& f) {
-  const Lanes lanes;
-  auto sum = lanes.set(0.0F);
-  for_each_lanes(n, [&](int64_t i, int64_t m) HWY_ATTR { sum = f(lanes.load_or(x + i, m, 0.0F), sum); });
-  return lanes.reduce_add(sum);
-}
-
+// Σ x of n <= 1024 elements: element i goes to lane i mod 16, then the lanes are added as a tree.
 float SumBlock(const float* x, int64_t n) {
   const Lanes lanes;
-  return sum_block(x, n, [&](const auto& v, const auto& sum) HWY_ATTR { return lanes.add(sum, v); });
-}
-
-float SumSquaresBlock(const float* x, int64_t n) {
-  const Lanes lanes;
-  return sum_block(x, n, [&](const auto& v, const auto& sum) HWY_ATTR { return lanes.mul_add(v, v, sum); });
+  auto sum = lanes.set(0.0F);
+  for_each_lanes(n,
+                 [&](int64_t i, int64_t m) HWY_ATTR { sum = lanes.add(sum, lanes.load_or(x + i, m, 0.0F)); });
+  return lanes.reduce_add(sum);
 }
 
 // x · 0 is 0 for finite x and NaN for all else.
@@ -80,7 +70,6 @@ namespace mt {
 namespace {
 
 HWY_EXPORT(SumBlock);
-HWY_EXPORT(SumSquaresBlock);
 HWY_EXPORT(FiniteBlock);
 HWY_EXPORT(ColumnSumPanel);
 
@@ -89,16 +78,8 @@ constexpr int64_t kSegmentRows = 4096;  // rows of a column sum that one task ad
 constexpr int64_t kPanel = 16;          // columns that one task adds
 
 // Block sums in float, added in double in order.
-template <typename Block>
-float sum_of_blocks(const float* x, int64_t n, const Block& block) {
-  double total = 0;
-  for (int64_t i = 0; i < n; i += kBlock) total += static_cast<double>(block(x + i, std::min(kBlock, n - i)));
-  return static_cast<float>(total);
-}
-
-// The same with the blocks summed in parallel.
-template <typename Block>
-void total_of_blocks(const float* x, float* y, int64_t n, const Block& block) {
+void sum(const float* x, float* y, int64_t n, Stream) {
+  const auto block = HWY_DYNAMIC_DISPATCH(SumBlock);
   std::vector<float> sums(static_cast<std::size_t>((n + kBlock - 1) / kBlock));
   parallel_for(static_cast<int64_t>(sums.size()), 16, [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) {
@@ -106,24 +87,8 @@ void total_of_blocks(const float* x, float* y, int64_t n, const Block& block) {
     }
   });
   double total = 0;
-  for (const float sum : sums) total += static_cast<double>(sum);
+  for (const float part : sums) total += static_cast<double>(part);
   y[0] = static_cast<float>(total);
-}
-
-void sum(const float* x, float* y, int64_t n, Stream) {
-  total_of_blocks(x, y, n, HWY_DYNAMIC_DISPATCH(SumBlock));
-}
-
-void sum_of_squares(const float* x, float* y, int64_t n, Stream) {
-  total_of_blocks(x, y, n, HWY_DYNAMIC_DISPATCH(SumSquaresBlock));
-}
-
-void row_sum(const float* x, float* y, int64_t rows, int64_t columns, Stream) {
-  const auto block = HWY_DYNAMIC_DISPATCH(SumBlock);
-  parallel_for(rows, std::max<int64_t>(1, 16384 / std::max<int64_t>(columns, 1)),
-               [=](int64_t begin, int64_t end) {
-                 for (int64_t r = begin; r < end; ++r) y[r] = sum_of_blocks(x + r * columns, columns, block);
-               });
 }
 
 void all_finite(const float* x, uint8_t* flag, int64_t n, Stream) {
@@ -163,7 +128,7 @@ void column_mean(const float* x, float* y, int64_t rows, int64_t columns, Stream
 
 template <>
 const Reduce<float>& reduce<float>(Device device) {
-  static constexpr Reduce<float> table{column_sum, column_mean, row_sum, sum, sum_of_squares, all_finite};
+  static constexpr Reduce<float> table{column_sum, column_mean, sum, all_finite};
   return device == Device::cpu ? table : device_table<Reduce<float>>(device, "reduce");
 }
 

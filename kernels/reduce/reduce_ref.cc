@@ -20,21 +20,9 @@ void column_mean(const double* x, double* y, int64_t rows, int64_t columns, Stre
   for (int64_t c = 0; c < columns; ++c) y[c] /= static_cast<double>(rows);
 }
 
-void row_sum(const double* x, double* y, int64_t rows, int64_t columns, Stream) {
-  for (int64_t r = 0; r < rows; ++r) {
-    y[r] = 0;
-    for (int64_t c = 0; c < columns; ++c) y[r] += x[r * columns + c];
-  }
-}
-
 void sum(const double* x, double* y, int64_t n, Stream) {
   y[0] = 0;
   for (int64_t i = 0; i < n; ++i) y[0] += x[i];
-}
-
-void sum_of_squares(const double* x, double* y, int64_t n, Stream) {
-  y[0] = 0;
-  for (int64_t i = 0; i < n; ++i) y[0] += x[i] * x[i];
 }
 
 void all_finite(const double* x, uint8_t* flag, int64_t n, Stream) {
@@ -50,7 +38,7 @@ template <>
 const Reduce<double>& reduce<double>(Device device) {
   check(device == Device::cpu, "reduce: the double reference runs on the cpu only, not on {}",
         name_of(device));
-  static constexpr Reduce<double> table{column_sum, column_mean, row_sum, sum, sum_of_squares, all_finite};
+  static constexpr Reduce<double> table{column_sum, column_mean, sum, all_finite};
   return table;
 }
 

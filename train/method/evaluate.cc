@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "autograd/arithmetic.h"
+#include "kernels/select/select.h"
 #include "models/weights.h"
 #include "tensor/check.h"
 #include "tensor/io/safetensors.h"
@@ -19,7 +21,7 @@
 namespace mt::train {
 namespace {
 
-constexpr std::size_t kGallery = 24;
+constexpr int64_t kGallery = 24;
 
 Metric proportion(const std::string& name, int64_t successes, int64_t trials) {
   Metric metric{name, std::nullopt, proportion_interval(successes, trials), {}};
@@ -88,12 +90,21 @@ bool is_tumour(const RunContext& context, PatchId id) {
          static_cast<float>(context.config.tumour_overlap);
 }
 
-std::vector<std::pair<PatchId, float>> best_of(std::vector<ScoredPatch> patches) {
-  std::stable_sort(patches.begin(), patches.end(),
-                   [](const auto& a, const auto& b) { return a.score > b.score; });
-  if (patches.size() > kGallery) patches.resize(kGallery);
+/// The best kGallery by descending score, ties by (slide, tile).
+std::vector<std::pair<PatchId, float>> best_of(const std::vector<ScoredPatch>& patches, Device device) {
+  std::vector<float> scores;
+  for (const ScoredPatch& patch : patches) scores.push_back(patch.score);
+  const Tensor held = moved_to(Tensor::of(scores, {std::ssize(scores)}), device);  // (n)
+  const Tensor indices = Tensor::empty({kGallery}, DType::i64, device);
+  const Tensor values = Tensor::empty({kGallery}, DType::f32, device);
+  const int64_t count = select<float>(device).top_k(held.data<float>(), nullptr, held.numel(), kGallery,
+                                                    indices.data<int64_t>(), values.data<float>(), nullptr);
   std::vector<std::pair<PatchId, float>> best;
-  for (const ScoredPatch& patch : patches) best.emplace_back(patch.id, patch.score);
+  for (const int64_t i :
+       moved_to(indices, Device::cpu).span<int64_t>().first(static_cast<std::size_t>(count))) {
+    const ScoredPatch& patch = patches[static_cast<std::size_t>(i)];
+    best.emplace_back(patch.id, patch.score);
+  }
   return best;
 }
 
@@ -146,8 +157,8 @@ void describe_mining(const RunContext& context, const RoundFiles& files, Method 
       mine(context.slides, scores, context.config, method == Method::its2clr ? method : Method::hnm, 0);
   round.positives = static_cast<int64_t>(mined.positives.size());
   round.hard_negatives = static_cast<int64_t>(mined.hard_negatives.size());
-  round.top_hard_negatives = best_of(mined.hard_negatives);
-  round.top_positives = best_of(mined.positives);
+  round.top_hard_negatives = best_of(mined.hard_negatives, context.config.device);
+  round.top_positives = best_of(mined.positives, context.config.device);
   if (types) round.negative_enrichment = enrichment(context, *types, scores, mined.hard_negatives);
   int64_t known = 0;
   int64_t correct = 0;
