@@ -7,8 +7,9 @@
 #include <string>
 
 #include "kernels/common/device_array.cuh"
+#include "kernels/common/log_sum_exp.cuh"
 #include "kernels/common/report.cuh"
-#include "kernels/common/warp.cuh"
+#include "kernels/common/vectors.cuh"
 #include "kernels/device/kernel.h"
 
 namespace mt::MT_BACKEND {
@@ -60,10 +61,7 @@ __device__ inline void store_shared_floats(Floats<kVector>& to, const float (&va
 /// Whether rows of `width` floats may be read four at a time from all of these pointers.
 template <typename... Pointers>
 bool rows_of_vectors(int64_t width, Pointers... pointers) {
-  const auto aligned = [](const void* p) {
-    return reinterpret_cast<std::uintptr_t>(p) % sizeof(float4) == 0;
-  };
-  return width % 4 == 0 && (aligned(pointers) && ...);
+  return width % 4 == 0 && aligned_to_vectors(pointers...);
 }
 
 // ---- Row times vector
@@ -129,25 +127,10 @@ __device__ inline void dot_tile(const float* rows, int64_t begin, int64_t count,
 
 constexpr int64_t kNoRow = INT64_MAX;
 
-/// A tile's part of one class's softmax, relative to the tile's own largest logit.
-struct SoftmaxPart {
-  float largest;
-  float sum;        // of exp(logit − largest)
+/// A tile's part of one class's softmax. NaN is reported by its row.
+struct SoftmaxPart : MaxAndSum {
   int64_t nan_row;  // the first with a NaN logit, or kNoRow
 };
-
-struct Smaller {
-  static __device__ int64_t merged(int64_t a, int64_t b) { return a < b ? a : b; }
-};
-// fmaxf drops NaN, which is reported by its row.
-struct Larger {
-  static __device__ float merged(float a, float b) { return fmaxf(a, b); }
-};
-
-/// exp(x − largest), and 0 where x = −inf: an empty part adds nothing.
-__device__ inline float exp_below(float x, float largest) {
-  return x == -INFINITY ? 0.0F : expf(x - largest);
-}
 
 /// Each thread comes with its row's logit, or with row >= instances and any. Thread 0 writes the part.
 __device__ inline void store_softmax_part(float logit, int64_t row, int64_t instances, SoftmaxPart* part) {
@@ -156,7 +139,7 @@ __device__ inline void store_softmax_part(float logit, int64_t row, int64_t inst
   const float largest = block_reduce<Larger, kAttentionThreads>(mine);
   const float sum = block_sum<kAttentionThreads>(exp_below(mine, largest));
   const int64_t nan_row = block_reduce<Smaller, kAttentionThreads>(inside && logit != logit ? row : kNoRow);
-  if (threadIdx.x == 0) *part = {largest, sum, nan_row};
+  if (threadIdx.x == 0) *part = {{largest, sum}, nan_row};
 }
 
 /// Rows that one block of the two kernels below turns: enough to pay for merging all parts again in each.

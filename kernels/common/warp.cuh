@@ -13,6 +13,16 @@ struct Sum {
     return a + b;
   }
 };
+struct Smaller {
+  template <typename T>
+  static __device__ T merged(T a, T b) {
+    return a < b ? a : b;
+  }
+};
+/// fmaxf drops NaN: it has to come back in some other way.
+struct Larger {
+  static __device__ float merged(float a, float b) { return fmaxf(a, b); }
+};
 /// Maximum that NaN passes through, whichever side it stands on.
 struct NanMax {
   static __device__ float merged(float a, float b) { return a != a || a > b ? a : b; }

@@ -1,6 +1,7 @@
 // Row-wise softmax on cuda and simt. Math and error bounds: softmax.md. First the naive version, then the
 // fast one.
 
+#include "kernels/common/log_sum_exp.cuh"
 #include "kernels/common/tables.h"
 #include "kernels/common/warp.cuh"
 #include "kernels/device/kernel.h"
@@ -60,17 +61,8 @@ void backward_naive(const float* y, const float* dy, float* dx, int64_t rows, in
 // ---- 2. Fast, short rows: one warp per row, the row in registers
 // Lane l holds columns l, l+32, …: loads are coalesced, and each element is read and written once.
 
-// fmaxf drops NaN; it comes back in through expf.
-struct Max {
-  static __device__ float merged(float a, float b) { return fmaxf(a, b); }
-};
-
 constexpr int kWarpsPerBlock = 4;
 constexpr int64_t kLongestWarpRow = 1024;
-
-__device__ float warp_max(float value) {
-  return warp_reduce<Max>(value);
-}
 
 /// kPerLane * 32 >= columns. Lanes and warps beyond the data compute on -inf and store nothing: all must
 /// reach the shuffles.
@@ -87,7 +79,7 @@ __global__ void softmax_forward_warp(const float* x, float* y, int64_t rows,
     value[i] = c < count ? x[row * columns + c] : -INFINITY;
     largest = fmaxf(largest, value[i]);
   }
-  largest = warp_max(largest);
+  largest = warp_reduce<Larger>(largest);  // a NaN comes back in through expf
   float sum = 0;
 #pragma unroll
   for (int i = 0; i < kPerLane; ++i) {
@@ -126,27 +118,10 @@ __global__ void softmax_backward_warp(const float* y, const float* dy, float* dx
 }
 
 // ---- 3. Fast, long rows: one block per row, maximum and sum in one pass
-// Milakov and Gimelshein 2018: the pair (m, s) stands for s·e^m; x is read twice (the second time mostly from
-// L2).
+// log_sum_exp.cuh; x is read twice, the second time mostly from L2.
 
 constexpr int kBlockThreads = 256;
 constexpr int kBlockWarps = kBlockThreads / 32;
-
-struct MaxAndSum {
-  float largest;
-  float sum;  // of exp(x - largest)
-};
-
-/// exp(x - largest), and 0 for x = -inf also where largest is -inf: an empty part adds nothing. NaN stays
-/// NaN.
-__device__ float shifted_exp(float x, float largest) {
-  return x == -INFINITY ? 0.0F : expf(x - largest);
-}
-
-__device__ MaxAndSum merged(const MaxAndSum& a, const MaxAndSum& b) {
-  const float largest = fmaxf(a.largest, b.largest);
-  return {largest, a.sum * shifted_exp(a.largest, largest) + b.sum * shifted_exp(b.largest, largest)};
-}
 
 __global__ void softmax_forward_block(const float* x, float* y,
                                       int64_t columns) {  // x, y: (gridDim.x, columns)
@@ -154,16 +129,11 @@ __global__ void softmax_forward_block(const float* x, float* y,
   float* out = y + static_cast<int64_t>(blockIdx.x) * columns;
   SHARED(MaxAndSum, part, kBlockWarps);
 
-  MaxAndSum mine{-INFINITY, 0};
+  MaxAndSum mine = empty_sum();
   for (int64_t c = threadIdx.x; c < columns; c += kBlockThreads) {
-    const float largest = fmaxf(mine.largest, in[c]);
-    mine = {largest, mine.sum * shifted_exp(mine.largest, largest) + shifted_exp(in[c], largest)};
+    mine = added(mine, in[c]);
   }
-  for (unsigned bits = 16; bits > 0; bits /= 2) {
-    const float other_largest = simt::shuffle_xor(simt::kFullMask, mine.largest, bits);
-    const float other_sum = simt::shuffle_xor(simt::kFullMask, mine.sum, bits);
-    mine = merged(mine, {other_largest, other_sum});
-  }
+  mine = warp_merged(mine);
   if (simt::lane() == 0) part[simt::warp()] = mine;
   simt::sync_threads();
   MaxAndSum all = part[0];

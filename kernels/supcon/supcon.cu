@@ -36,9 +36,9 @@ __global__ void supcon_statistics_naive(const float* z, int64_t width, SupConRul
       if (!in_contrast(i, j)) continue;
       const float s = similarity(z, width, row, column, inverse_temperature);
       const bool positive = is_positive(rules, i, j);
-      state = merged(state, SupConState{s, s == s ? 1.0F : s, positive ? s : 0.0F, positive ? 1 : 0});
+      state = merged(state, SupConState{{s, s == s ? 1.0F : s}, positive ? s : 0.0F, positive ? 1 : 0});
     }
-    lse[row] = lse_of(state);
+    lse[row] = log_sum_exp(state.contrast);
     positive_sum[row] = state.positive_sum;
     positive_count[row] = state.positive_count;
   }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "kernels/common/log_sum_exp.cuh"
 #include "kernels/device/kernel.h"
 #include "kernels/supcon/supcon.h"
 
@@ -78,8 +79,7 @@ __device__ inline bool is_positive(const SupConRules& rules, const SupConRow& i,
 // ---- The online log-sum-exp of an anchor, and its positives
 
 struct alignas(16) SupConState {
-  float largest = -INFINITY;
-  float sum = 0;  // of exp(s − largest)
+  MaxAndSum contrast{-INFINITY, 0};
   float positive_sum = 0;
   int32_t positive_count = 0;
 };
@@ -88,29 +88,15 @@ struct alignas(16) SupConState {
 __device__ inline SupConState supcon_start(const SupConRules& rules) {
   SupConState state;
   if (rules.uncertain != nullptr) {
-    state.largest = -23.02585093F;  // log 1e-10
-    state.sum = 1;
+    state.contrast.largest = -23.02585093F;  // log 1e-10
+    state.contrast.sum = 1;
   }
   return state;
 }
 
-/// exp(x − largest); an empty part (−inf) adds nothing, NaN stays NaN.
-__device__ inline float supcon_shifted_exp(float x, float largest) {
-  return x == -INFINITY ? 0.0F : expf(x - largest);
-}
-
 __device__ inline SupConState merged(const SupConState& a, const SupConState& b) {
-  SupConState both;
-  both.largest = fmaxf(a.largest, b.largest);
-  both.sum = a.sum * supcon_shifted_exp(a.largest, both.largest) +
-             b.sum * supcon_shifted_exp(b.largest, both.largest);
-  both.positive_sum = a.positive_sum + b.positive_sum;
-  both.positive_count = a.positive_count + b.positive_count;
-  return both;
-}
-
-__device__ inline float lse_of(const SupConState& state) {
-  return static_cast<float>(static_cast<double>(state.largest) + log(static_cast<double>(state.sum)));
+  return {merged(a.contrast, b.contrast), a.positive_sum + b.positive_sum,
+          a.positive_count + b.positive_count};
 }
 
 /// g_ij + g_ji (supcon.md): s is the similarity of rows i and j.

@@ -137,14 +137,14 @@ __device__ void similarities(const SupConTask& task, int64_t i0, int64_t j0, flo
 /// Adds four columns' similarities s to an anchor's statistics.
 __device__ void add_similarities(const SupConRules& rules, const SupConRow& i, const SupConRow (&j)[4],
                                  const float (&s)[4], SupConState& state) {
-  float largest = state.largest;
+  float largest = state.contrast.largest;
 #pragma unroll
   for (int m = 0; m < 4; ++m) largest = in_contrast(i, j[m]) ? fmaxf(largest, s[m]) : largest;
-  if (largest > state.largest) state.sum *= supcon_shifted_exp(state.largest, largest);
-  state.largest = largest;
+  if (largest > state.contrast.largest) state.contrast.sum *= exp_below(state.contrast.largest, largest);
+  state.contrast.largest = largest;
 #pragma unroll
   for (int m = 0; m < 4; ++m) {
-    if (in_contrast(i, j[m])) state.sum += expf(s[m] - largest);
+    if (in_contrast(i, j[m])) state.contrast.sum += expf(s[m] - largest);
     if (is_positive(rules, i, j[m])) {
       state.positive_sum += s[m];
       ++state.positive_count;
@@ -155,12 +155,9 @@ __device__ void add_similarities(const SupConRules& rules, const SupConRow& i, c
 /// Of 16 neighbouring lanes, as a fixed tree; lane 0's is the result.
 __device__ SupConState merged_over_columns(SupConState state) {
   for (unsigned lanes = 8; lanes > 0; lanes /= 2) {
-    SupConState other;
-    other.largest = simt::shuffle_xor(simt::kFullMask, state.largest, lanes);
-    other.sum = simt::shuffle_xor(simt::kFullMask, state.sum, lanes);
-    other.positive_sum = simt::shuffle_xor(simt::kFullMask, state.positive_sum, lanes);
-    other.positive_count = simt::shuffle_xor(simt::kFullMask, state.positive_count, lanes);
-    state = merged(state, other);
+    state = merged(state, SupConState{shuffle_xor(state.contrast, lanes),
+                                      simt::shuffle_xor(simt::kFullMask, state.positive_sum, lanes),
+                                      simt::shuffle_xor(simt::kFullMask, state.positive_count, lanes)});
   }
   return state;
 }
@@ -212,7 +209,7 @@ __global__ void supcon_merge_statistics(const SupConState* parts, SupConRules ru
   if (row < end) {
     SupConState state = supcon_start(rules);
     for (int64_t k = 0; k < splits; ++k) state = merged(state, parts[k * (end - begin) + row - begin]);
-    lse[row] = lse_of(state);
+    lse[row] = log_sum_exp(state.contrast);
     positive_sum[row] = state.positive_sum;
     positive_count[row] = state.positive_count;
   }
