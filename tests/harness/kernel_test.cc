@@ -9,6 +9,7 @@
 #include "kernels/device/device.h"
 #include "kernels/simt/memory_guard.h"
 #include "kernels/vendor/vendor.h"
+#include "tensor/parallel.h"
 
 namespace mt::testing {
 namespace {
@@ -55,8 +56,30 @@ bool KernelTest::skips_large_case() const {
       GetParam().version == "naive" && device() == Device::cuda && memory_is_checked(device());
   const bool takes_minutes = device() == Device::simt || naive_on_the_ptx_machine;
   if (!takes_minutes || std::getenv("MICROTOME_SIMT_LARGE") != nullptr) return false;
+  RecordProperty("hole", "minutes without a GPU: MICROTOME_SIMT_LARGE=1");
   [] { GTEST_SKIP() << "large case: MICROTOME_SIMT_LARGE=1 runs it without a GPU"; }();
   return true;
+}
+
+void KernelTest::expect_same_bits_always(const std::function<std::vector<float>()>& compute) const {
+  const std::vector<float> first = compute();
+  if (device() == Device::cpu) {
+    for_thread_counts(
+        [&](int threads) { expect_same_bits(first, compute(), fmt::format("threads {}", threads)); });
+    return;
+  }
+  simt_machine::set_schedule({});  // ascending; means nothing to cuda
+  expect_same_bits(first, compute(), "this order and ascending");
+  simt_machine::set_schedule(GetParam().schedule);
+}
+
+void for_thread_counts(const std::function<void(int threads)>& run) {
+  const int before = thread_count();
+  for (const int threads : {1, 2, 3}) {
+    set_thread_count(threads);
+    run(threads);
+  }
+  set_thread_count(before);
 }
 
 bool memory_is_checked(Device device) {

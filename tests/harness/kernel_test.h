@@ -49,7 +49,13 @@ class KernelTest : public ::testing::TestWithParam<Setting> {
   /// minutes, and the naive version the PTX machine: the test is skipped there by name, unless
   /// MICROTOME_SIMT_LARGE is set.
   bool skips_large_case() const;
+  /// What compute() gives has the same bits always: on simt in the setting's order of threads and blocks and in the ascending one, on the
+  /// cpu for 1, 2 and 3 threads, on cuda in two runs.
+  void expect_same_bits_always(const std::function<std::vector<float>()>& compute) const;
 };
+
+/// Calls run(threads) with 1, 2 and 3 threads set; afterwards there are as many as before.
+void for_thread_counts(const std::function<void(int threads)>& run);
 
 /// Whether each access of a kernel is checked to the byte: by ASan on simt, by the PTX machine on cuda.
 bool memory_is_checked(Device device);
