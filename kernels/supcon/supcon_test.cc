@@ -301,20 +301,10 @@ TEST_P(SupConTest, SameBitsForOneTwoAndFourShards) {
   }
 }
 
-TEST_P(SupConTest, SameBitsInEveryOrderOfThreadsAndBlocks) {
-  const Problem p = random_problem(140, 40, PairMode::all, true, 10);
-  const Result<float> in_this_order = run<float>(op(), p, device());
-  simt_machine::set_schedule({});  // ascending; means nothing to other devices
-  const Result<float> ascending = run<float>(op(), p, device());
-  testing::expect_same_bits(in_this_order.dz, ascending.dz, "dz");
-  testing::expect_same_bits({&in_this_order.loss, 1}, {&ascending.loss, 1}, "loss");
-}
-
-TEST_P(SupConTest, SameBitsForAnyNumberOfThreads) {
-  if (device() != Device::cpu) GTEST_SKIP() << "threads are the cpu's";
-  const Problem p = random_problem(333, 40, PairMode::all, true, 10);
-  testing::expect_same_bits_for_any_threads([&] {
-    Result<float> got = run<float>(supcon<float>(Device::cpu), p);
+TEST_P(SupConTest, SameBitsAlways) {
+  const Problem p = random_problem(device() == Device::cpu ? 333 : 140, 40, PairMode::all, true, 10);
+  expect_same_bits_always([&] {
+    Result<float> got = run<float>(op(), p, device());
     got.dz.insert(got.dz.end(), got.lse.begin(), got.lse.end());
     got.dz.push_back(got.loss);
     return got.dz;
