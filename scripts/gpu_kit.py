@@ -54,7 +54,8 @@ def build(folder, architectures):
     """Configures (again, when the architectures are others) and builds; names what is missing."""
     flag = f"-Dgpu_architectures={','.join(architectures)}"
     if not (folder / "build.ninja").exists():
-        subprocess.run(["meson", "setup", str(folder), "-Dcuda=enabled", flag], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        flags = os.environ.get("MESON_FLAGS", "").split()  # make gpu-kit MESON_FLAGS=…, as with the other builds
+        subprocess.run(["meson", "setup", str(folder), *flags, "-Dcuda=enabled", flag], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     else:
         subprocess.run(["meson", "configure", str(folder), "-Dcuda=enabled", flag], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     targets = output_of("ninja", "-C", folder, "-t", "targets", "all")
