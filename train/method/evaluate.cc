@@ -99,9 +99,9 @@ std::vector<std::pair<PatchId, float>> best_of(const std::vector<ScoredPatch>& p
   const Tensor values = Tensor::empty({kGallery}, DType::f32, device);
   const int64_t count = select<float>(device).top_k(held.data<float>(), nullptr, held.numel(), kGallery,
                                                     indices.data<int64_t>(), values.data<float>(), nullptr);
+  const Tensor found = moved_to(indices, Device::cpu);
   std::vector<std::pair<PatchId, float>> best;
-  for (const int64_t i :
-       moved_to(indices, Device::cpu).span<int64_t>().first(static_cast<std::size_t>(count))) {
+  for (const int64_t i : found.span<int64_t>().first(static_cast<std::size_t>(count))) {
     const ScoredPatch& patch = patches[static_cast<std::size_t>(i)];
     best.emplace_back(patch.id, patch.score);
   }
