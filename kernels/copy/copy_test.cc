@@ -203,6 +203,23 @@ TEST_P(CopyTest, ImageToFloatAgreesWithGolden) {
   testing::expect_same_bits(y.host(), testing::channels_last(want, 1, 3, 64 * 72), "y");
 }
 
+TEST_P(CopyTest, SameBitsAlways) {
+  const int64_t rows = device() == Device::cpu ? 600 : 70;
+  Buffer<float> in(uniform_values(rows * 40, 1), device()), turned(rows * 40, device()),
+      cast(rows * 20, device());
+  Buffer<uint8_t> bytes(std::vector<uint8_t>(static_cast<std::size_t>(rows * 30), 77), device());
+  Buffer<float> scaled(rows * 30, device());
+  expect_same_bits_always([&] {
+    op().strided(in.data(), std::array<int64_t, 2>{40, rows}, std::array<int64_t, 2>{1, 40}, turned.data(), 4,
+                 nullptr);
+    op().cast(in.data(), DType::f32, cast.data(), DType::bf16, rows * 40, nullptr);
+    op().image_to_float(bytes.data(), scaled.data(), 1, rows * 10, {}, nullptr);
+    std::vector<float> all = turned.host();
+    for (const auto& part : {cast.host(), scaled.host()}) all.insert(all.end(), part.begin(), part.end());
+    return all;
+  });
+}
+
 MT_ON_EVERY_DEVICE(CopyTest, Copy<float>);
 
 }  // namespace

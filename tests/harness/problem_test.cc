@@ -106,6 +106,14 @@ void expect_answers(const std::vector<Values>& got, const std::vector<Values>& w
     if (const auto* floats = std::get_if<std::vector<float>>(&got[o]); floats != nullptr) {
       expect_within(
           *floats, std::get<std::vector<double>>(want[o]), [&](std::size_t i) { return bound(o, i); }, name);
+    } else if (const auto* doubles = std::get_if<std::vector<double>>(&got[o]); doubles != nullptr) {
+      const auto& wanted = std::get<std::vector<double>>(want[o]);
+      for (std::size_t i = 0; i < wanted.size(); ++i) {
+        const double value = (*doubles)[i];
+        EXPECT_TRUE(value == wanted[i] || std::abs(value - wanted[i]) <= bound(o, i) ||
+                    (std::isnan(value) && std::isnan(wanted[i])))
+            << name << "[" << i << "]: got " << value << ", want " << wanted[i];
+      }
     } else {
       EXPECT_EQ(got[o], want[o]) << name;
     }
