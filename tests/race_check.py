@@ -53,7 +53,11 @@ def faults(build):
 
 def suites_of(folder):
     """Filter for the tests of an operation's folder on the SIMT machine."""
-    names = sorted({name for path in folder.glob("*_test.cc") for name in re.findall(r"\bTEST_P\((\w+),", path.read_text())})
+    texts = [path.read_text() for path in folder.glob("*_test.cc")]
+    names = sorted({name for text in texts for name in re.findall(r"\bTEST_P\((\w+),", text)}
+                   | {name + "Problems" for text in texts for name in re.findall(r"\bMT_PROBLEM_TESTS\((\w+),", text)})
+    if not names:
+        raise SystemExit(f"{folder}: no tests of kernels found")
     return ":".join(f"*{name}.*/simt_*" for name in names)
 
 

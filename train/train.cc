@@ -25,7 +25,7 @@
 #include "train/report/report.h"
 #include "train/run/context.h"
 #include "train/run/inputs.h"
-#include "wsi/phantom/dataset.h"
+#include "wsi/phantom/phantom_dataset.h"
 
 namespace mt::train {
 namespace {

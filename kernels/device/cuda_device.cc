@@ -10,7 +10,7 @@
 #include <mutex>
 
 #include "kernels/device/device.h"
-#include "kernels/device/pool.h"
+#include "kernels/device/memory_pool.h"
 #include "kernels/device/queued_check.h"
 #include "tensor/check.h"
 

@@ -12,7 +12,7 @@
 #include "kernels/common/tables.h"
 #include "kernels/device/host_runtime.h"
 #include "kernels/device/launch.h"
-#include "kernels/device/pool.h"
+#include "kernels/device/memory_pool.h"
 #include "kernels/device/queued_check.h"
 #include "kernels/fill/fill.h"
 #include "kernels/optimizer/optimizer.h"

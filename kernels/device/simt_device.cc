@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "kernels/device/host_runtime.h"
-#include "kernels/device/pool.h"
+#include "kernels/device/memory_pool.h"
 #include "kernels/simt/memory_guard.h"
 #include "tensor/sanitizers.h"
 

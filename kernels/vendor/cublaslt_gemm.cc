@@ -10,7 +10,7 @@
 #include <optional>
 #include <string>
 
-#include "kernels/vendor/module.h"
+#include "kernels/vendor/vendor_module.h"
 #include "tensor/check.h"
 
 namespace mt::vendor {

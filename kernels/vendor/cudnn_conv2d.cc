@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "kernels/vendor/cudnn_graph.h"
-#include "kernels/vendor/module.h"
+#include "kernels/vendor/vendor_module.h"
 #include "tensor/check.h"
 
 namespace mt::vendor {

@@ -9,7 +9,7 @@
 #include <memory>
 
 #include "tests/harness/places.h"
-#include "wsi/phantom/dataset.h"
+#include "wsi/phantom/phantom_dataset.h"
 
 namespace mt::end_to_end {
 namespace {

@@ -15,7 +15,7 @@
 #include "tests/end_to_end/programs.h"
 #include "train/feature_files/feature_files.h"
 #include "wsi/annotation.h"
-#include "wsi/phantom/dataset.h"
+#include "wsi/phantom/phantom_dataset.h"
 
 namespace mt::end_to_end {
 namespace {

@@ -15,8 +15,8 @@
 #include "tests/harness/error_of.h"
 #include "tests/harness/temporary_folder.h"
 #include "wsi/phantom/cells.h"
-#include "wsi/phantom/dataset.h"
 #include "wsi/phantom/outline.h"
+#include "wsi/phantom/phantom_dataset.h"
 #include "wsi/slide.h"
 
 namespace mt::wsi {

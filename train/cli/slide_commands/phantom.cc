@@ -7,7 +7,7 @@
 #include "tensor/check.h"
 #include "tensor/parallel.h"
 #include "train/cli/slide_commands/command.h"
-#include "wsi/phantom/dataset.h"
+#include "wsi/phantom/phantom_dataset.h"
 
 namespace mt::train {
 void run_phantom(const PhantomOptions& command) {

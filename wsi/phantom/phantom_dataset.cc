@@ -1,4 +1,4 @@
-#include "wsi/phantom/dataset.h"
+#include "wsi/phantom/phantom_dataset.h"
 
 #include <fmt/format.h>
 

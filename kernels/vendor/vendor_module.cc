@@ -1,6 +1,6 @@
 // The module's one exported function.
 
-#include "kernels/vendor/module.h"
+#include "kernels/vendor/vendor_module.h"
 
 namespace mt::vendor {
 const VendorHost* host = nullptr;

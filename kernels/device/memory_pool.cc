@@ -1,4 +1,4 @@
-#include "kernels/device/pool.h"
+#include "kernels/device/memory_pool.h"
 
 #include <algorithm>
 #include <bit>
