@@ -60,7 +60,8 @@ def means_table(runs, names):
 def differences_table(runs, names):
     pairs = [("its2clr", "mil"), ("hnm", "mil"), ("hnm", "its2clr"), ("its2clr+ranking", "mil+ranking"),
              ("hnm+ranking", "mil+ranking"), ("hnm+ranking", "its2clr+ranking"), ("mil+ranking", "mil"),
-             ("its2clr+ranking", "its2clr"), ("hnm+ranking", "hnm")]
+             ("its2clr+ranking", "its2clr"), ("hnm+ranking", "hnm"), ("hnm", "random"), ("hnm", "unmined"), ("random", "unmined"), ("hnm+ranking", "random+ranking"),
+             ("hnm+ranking", "unmined+ranking"), ("random+ranking", "unmined+ranking")]
     rows = []
     for a, b in pairs:
         if a not in names or b not in names:

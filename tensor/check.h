@@ -13,8 +13,8 @@ namespace mt {
 /// `exit_code()`.
 class Error : public std::runtime_error {
  public:
-  explicit Error(const std::string& message, int exit_code = 1)
-      : std::runtime_error(message), exit_code_(exit_code) {}
+  /// What a message quotes may come from a file: control characters and what is not UTF-8 are written as \xNN.
+  explicit Error(const std::string& message, int exit_code = 1);
   /// 1 error, 2 wrong usage, 130 interrupted.
   int exit_code() const noexcept { return exit_code_; }
 

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include "tensor/check.h"
+#include "tests/harness/error_of.h"
+
 namespace mt {
 namespace {
 
@@ -23,4 +26,12 @@ TEST(TextTest, PrintableTextIsOneLineAndCommandsNoTerminal) {
 }
 
 }  // namespace
+TEST(ErrorTest, IsOneLineWhateverItQuotes) {
+  const std::string hostile("a\nerror: forged\x1b[31m\r\0b\xff", 24);
+  EXPECT_EQ(error_of([&] { fail("{}: damaged", hostile); }),
+            "a\\x0aerror: forged\\x1b[31m\\x0d\\x00b\\xff: damaged");
+  EXPECT_EQ(std::string(UsageError("µm: ✓").what()), "µm: ✓");
+  EXPECT_LT(std::string(Error(std::string(1 << 20, 'x')).what()).size(), 9000U);
+}
+
 }  // namespace mt

@@ -154,7 +154,8 @@ void describe_mining(const RunContext& context, const RoundFiles& files, Method 
     if (context.slides[s].record.split != Split::train) scores[s].clear();
   }
   const MinedSet mined =
-      mine(context.slides, scores, context.config, method == Method::its2clr ? method : Method::hnm, 0);
+      mine(context.slides, scores, context.config, method == Method::mil ? Method::hnm : method, 0,
+           static_cast<uint32_t>(files.round() + 1));
   round.positives = static_cast<int64_t>(mined.positives.size());
   round.hard_negatives = static_cast<int64_t>(mined.hard_negatives.size());
   round.top_hard_negatives = best_of(mined.hard_negatives, context.config.device);
@@ -221,7 +222,8 @@ void evaluate(const RunContext& context, const std::vector<RoundFiles>& rounds, 
       context.slides, read_slide_scores(context.folder.checked(selected.scores()), context.slides),
       Split::test);
   for (std::size_t i = 0; i < test.slides.size(); ++i) {
-    variant.test_slides.push_back({context.slides[test.slides[i]].record.id, test.labels[i], test.scores[i]});
+    variant.test_slides.push_back(
+        {context.slides[test.slides[i]].record.id, test.labels[i], test.scores[i], test.cases[i]});
   }
   slide_metrics(test, context.config.seed, variant);
   instance_metrics(context, read_instance_scores(context.folder.checked(selected.scores()), context.slides),

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "autograd/arithmetic.h"
 #include "kernels/compact/compact.h"
 #include "kernels/select/select.h"
 #include "tensor/check.h"
+#include "tensor/rng.h"
 
 namespace mt::train {
 namespace {
@@ -69,10 +71,31 @@ void split_pool(const Pool& pool, Threshold kind, double threshold, Device devic
   }
 }
 
+std::vector<ScoredPatch> all_of(const Pool& pool) {
+  std::vector<ScoredPatch> all;
+  for (std::size_t i = 0; i < pool.ids.size(); ++i) all.push_back({pool.ids[i], pool.scores[i]});
+  return all;
+}
+
+/// As many as --negative-ratio would mine, by lot; the others are the easy ones.
+void draw_negatives(const Pool& pool, const Config& config, uint32_t draw, MinedSet& mined) {
+  std::vector<std::size_t> order(pool.ids.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  RandomStream(config.seed, Purpose::mining, draw, hash64("random negatives"))
+      .shuffle(std::span<std::size_t>(order));
+  const auto count = std::clamp<std::size_t>(
+      static_cast<std::size_t>(std::llround(config.negative_ratio * static_cast<double>(order.size()))), 1,
+      order.size());
+  std::vector<bool> is_drawn(order.size());
+  for (std::size_t i = 0; i < count; ++i) is_drawn[order[i]] = true;
+  for (std::size_t i = 0; i < order.size(); ++i)
+    (is_drawn[i] ? mined.hard_negatives : mined.easy_negatives).push_back({pool.ids[i], pool.scores[i]});
+}
+
 }  // namespace
 
 MinedSet mine(std::span<const TiledSlide> slides, const std::vector<std::vector<float>>& scores,
-              const Config& config, Method method, double progress) {
+              const Config& config, Method method, double progress, uint32_t draw) {
   const Device device = config.device;
   MinedSet mined;
   const Pool positive = pool_of(slides, scores, 1);
@@ -80,6 +103,13 @@ MinedSet mine(std::span<const TiledSlide> slides, const std::vector<std::vector<
   check(!positive.ids.empty() && !negative.ids.empty(),
         "mine: there must be patches of positive and of negative slides");
 
+  if (method == Method::unmined) {
+    mined.positives = all_of(positive);
+    mined.paced_positives = mined.positives;
+    mined.positive_share = 1;
+    draw_negatives(negative, config, draw, mined);
+    return mined;
+  }
   mined.positive_threshold = config.positive_threshold;
   std::vector<ScoredPatch> uncertain;
   split_pool(positive, Threshold::above, mined.positive_threshold, device, mined.positives, &uncertain);
@@ -115,6 +145,8 @@ MinedSet mine(std::span<const TiledSlide> slides, const std::vector<std::vector<
     mined.negative_threshold = quantile(negative.scores, 1 - config.negative_ratio, device);
     split_pool(negative, Threshold::at_least, mined.negative_threshold, device, mined.hard_negatives,
                &mined.easy_negatives);
+  } else if (method == Method::random) {
+    draw_negatives(negative, config, draw, mined);
   } else {
     mined.negative_threshold = 0;
     split_pool(negative, Threshold::at_least, 0, device, mined.hard_negatives, nullptr);

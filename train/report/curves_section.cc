@@ -102,9 +102,23 @@ std::string precision_recall_plot(const RunResult& result, const std::string& ti
 Curve variant_curve(const VariantResult& variant) {
   Curve curve;
   curve.label = variant.name;
-  curve.colour = variant.method == Method::mil       ? kBlue
-                 : variant.method == Method::its2clr ? kVermilion
-                                                     : kGreen;
+  switch (variant.method) {
+    case Method::mil:
+      curve.colour = kBlue;
+      break;
+    case Method::its2clr:
+      curve.colour = kVermilion;
+      break;
+    case Method::hnm:
+      curve.colour = kGreen;
+      break;
+    case Method::random:
+      curve.colour = kPurple;
+      break;
+    case Method::unmined:
+      curve.colour = kGrey;
+      break;
+  }
   curve.dashed = !variant.ranking;
   return curve;
 }

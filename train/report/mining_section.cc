@@ -118,6 +118,9 @@ std::string explanation(const VariantResult& variant, bool tissues_known) {
     html += "; this variant does not fine-tune, so nothing was trained on it";
   if (variant.method == Method::its2clr)
     html += "; this method takes every patch of a negative slide as a negative, so nothing can be enriched";
+  if (variant.method == Method::random) html += "; a control: its negatives are drawn by lot";
+  if (variant.method == Method::unmined)
+    html += "; a control: every patch of a positive slide is a positive, and the negatives are drawn by lot";
   html += ". ";
   html += tissues_known
               ? "×: how many times commoner among hard negatives than among all patches of negative "

@@ -30,6 +30,7 @@ struct SlideScore {
   std::string id;
   int label = 0;
   double score = 0;  // sigmoid of the bag logit
+  std::string case_id;
 };
 
 /// Counts by tissue or truth of what was mined, where truth is known.

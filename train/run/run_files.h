@@ -10,7 +10,7 @@
 
 namespace mt::train {
 
-/// One of the six ways to train that an ablation compares.
+/// One of the ways to train that an ablation compares.
 struct Variant {
   Method method = Method::hnm;
   bool ranking = true;

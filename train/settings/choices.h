@@ -17,7 +17,7 @@
 namespace mt::train {
 
 enum class Preset : uint8_t { not_given, paper, fast, tiny };
-enum class Method : uint8_t { mil, its2clr, hnm };
+enum class Method : uint8_t { mil, its2clr, hnm, random, unmined };
 enum class Ranking : uint8_t { on, off };
 enum class Pretraining : uint8_t { by_weights, none, simclr };
 enum class PhantomTumour : uint8_t { ordinary, hard };
@@ -43,8 +43,11 @@ template <>
 inline constexpr auto choices_of<Preset> = std::to_array<Choice<Preset>>(
     {{Preset::not_given, ""}, {Preset::paper, "paper"}, {Preset::fast, "fast"}, {Preset::tiny, "tiny"}});
 template <>
-inline constexpr auto choices_of<Method> =
-    std::to_array<Choice<Method>>({{Method::mil, "mil"}, {Method::its2clr, "its2clr"}, {Method::hnm, "hnm"}});
+inline constexpr auto choices_of<Method> = std::to_array<Choice<Method>>({{Method::mil, "mil"},
+                                                                          {Method::its2clr, "its2clr"},
+                                                                          {Method::hnm, "hnm"},
+                                                                          {Method::random, "random"},
+                                                                          {Method::unmined, "unmined"}});
 template <>
 inline constexpr auto choices_of<Ranking> = std::to_array<Choice<Ranking>>({{Ranking::on, "on"},
                                                                             {Ranking::off, "off"}});

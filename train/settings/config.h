@@ -21,7 +21,7 @@ struct Config {
   Preset preset = Preset::not_given;
   Method method = Method::hnm;
   Ranking ranking = Ranking::on;
-  bool ablation = false;  // all six of method × ranking
+  bool ablation = false;  // all of method × ranking
   MilKind mil = MilKind::dsmil;
   Pretraining pretrain = Pretraining::by_weights;
 

@@ -18,15 +18,18 @@ void visit_options(C& c, Visitor&& visit) {
                    "rounds, 350 MIL epochs), tiny is for "
                    "tests"},
         c.preset);
+  visit(OptionText{"method", group,
+                   "mil: no fine-tuning; its2clr: fine-tune against all negatives; hnm: against mined hard "
+                   "negatives. Two controls: random: against as "
+                   "many negatives as hnm, drawn by lot; unmined: the same, and every patch of a positive "
+                   "slide for a positive, so that nothing is mined"},
+        c.method);
+  visit(OptionText{"ranking", group, "patch-wise ranking loss in MIL training"}, c.ranking);
   visit(
       OptionText{
-          "method", group,
-          "mil: no fine-tuning; its2clr: fine-tune against all negatives; hnm: against mined hard negatives"},
-      c.method);
-  visit(OptionText{"ranking", group, "patch-wise ranking loss in MIL training"}, c.ranking);
-  visit(OptionText{"ablation", group,
-                   "run all six of method x ranking on shared tiles, pre-training and first round"},
-        c.ablation);
+          "ablation", group,
+          "run all of method x ranking, the controls too, on shared tiles, pre-training and first round"},
+      c.ablation);
   visit(OptionText{"mil", group, "bag model"}, c.mil);
   visit(OptionText{"pretrain", group,
                    "self-supervised pre-training of the encoder (default: simclr unless --weights is given)"},

@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
+
 #include "tensor/check.h"
 
 namespace mt::train {
@@ -108,6 +111,31 @@ TEST(MiningTest, SaysWhenNothingIsLeft) {
     for (float& score : scores[slide]) score *= 0.25F;
   EXPECT_THROW(mine(four_slides(), scores, paper(), Method::hnm, 0), Error);
   EXPECT_THROW(mine(four_slides(), {kScores[0], {}, kScores[2], {}}, paper(), Method::hnm, 0), Error);
+}
+
+TEST(MiningTest, TheControlsDrawAsManyNegativesByLotAndAnotherRoundDrawsOthers) {
+  Config config = paper();
+  config.negative_ratio = 0.3;  // of ten: three
+  const MinedSet mined = mine(four_slides(), kScores, config, Method::random, 0, 1);
+  EXPECT_EQ(mined.hard_negatives.size(), 3U);
+  EXPECT_EQ(mined.easy_negatives.size(), 7U);
+  Names all = names(mined.hard_negatives);
+  for (const std::string& name : names(mined.easy_negatives)) all.push_back(name);
+  std::sort(all.begin(), all.end());
+  EXPECT_EQ(all, (Names{"1/0", "1/1", "1/2", "1/3", "1/4", "3/0", "3/1", "3/2", "3/3", "3/4"}));
+  // Positives are mined as ever.
+  EXPECT_EQ(names(mined.positives), names(mine(four_slides(), kScores, config, Method::hnm, 0).positives));
+  EXPECT_EQ(names(mine(four_slides(), kScores, config, Method::random, 0, 1).hard_negatives),
+            names(mined.hard_negatives));
+  std::set<Names> drawn;
+  for (uint32_t round = 1; round <= 20; ++round)
+    drawn.insert(names(mine(four_slides(), kScores, config, Method::random, 0, round).hard_negatives));
+  EXPECT_GT(drawn.size(), 5U);
+  // Nothing is mined at all: every patch of a positive slide, whatever its score.
+  const MinedSet unmined = mine(four_slides(), kScores, config, Method::unmined, 0, 1);
+  EXPECT_EQ(names(unmined.positives), (Names{"0/0", "0/1", "0/2", "0/3", "2/0", "2/1", "2/2", "2/3"}));
+  EXPECT_EQ(names(unmined.paced_positives), names(unmined.positives));
+  EXPECT_EQ(names(unmined.hard_negatives), names(mined.hard_negatives));
 }
 
 }  // namespace

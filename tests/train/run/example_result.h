@@ -70,7 +70,7 @@ inline RunResult example_result(const std::vector<std::string>& slides) {
   result.variants = {example_variant(Method::mil, false, 0.812), example_variant(Method::hnm, true, 0.873)};
   for (VariantResult& variant : result.variants) {
     for (std::size_t s = 0; s < slides.size(); ++s)
-      variant.test_slides.push_back({slides[s], static_cast<int>(s % 2), s < 2 ? 0.7 : 0.2});
+      variant.test_slides.push_back({slides[s], static_cast<int>(s % 2), s < 2 ? 0.7 : 0.2, slides[s]});
   }
   return result;
 }

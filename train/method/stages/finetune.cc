@@ -184,7 +184,8 @@ class Finetuning {
     const int64_t last =
         std::max<int64_t>(1, config_.rounds * config_.round_epochs - 1 - config_.warmup_epochs);
     const double position = static_cast<double>(global - config_.warmup_epochs) / static_cast<double>(last);
-    return mine(context_.slides, scores_, config_, task_.method, position);
+    return mine(context_.slides, scores_, config_, task_.method, position,
+                static_cast<uint32_t>(task_.files.round()));
   }
 
   /// False when the embeddings collapsed.

@@ -54,7 +54,7 @@ void train_mil(RunContext& context, const MilTask& task);
 /// Fine-tunes the encoder of the round before on mined patches. The optimizer's state goes on from round to
 /// round. Writes the round's encoder and optimizer.
 struct FinetuneTask {
-  Method method = Method::hnm;  // its2clr or hnm
+  Method method = Method::hnm;  // any but mil
   RoundFiles files;
   RoundFiles before;    // the round before: its encoder, and from round 1 on its optimizer
   RoundFiles labelled;  // the accepted round whose scores are the pseudo-labels
