@@ -141,7 +141,10 @@ TEST(BadInput, SlideWithoutMicrometresPerPixel) {
   EXPECT_NE(result.out.find("unmeasured.tif: does not say its micrometres per pixel"), std::string::npos)
       << result.str();
   EXPECT_NE(result.out.find("--mpp-override"), std::string::npos);
-  EXPECT_EQ(train(csv_run(folder, slides, {"--dry-run", "--mpp-override", "0.5"})).exit_code, 0);
+  // Given a size, it is found to be blank: a dry run tiles every slide.
+  const auto given = train(csv_run(folder, slides, {"--dry-run", "--mpp-override", "0.5"}));
+  expect_error(given, 1, {"preflight: 1 problem"});
+  EXPECT_NE(given.out.find("unmeasured.tif: no patch of"), std::string::npos) << given.str();
 }
 
 TEST(BadInput, UnreadableSlidesAreNamedAndCanBeSkipped) {
