@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include "kernels/ptx/lane_values.h"
 
@@ -88,7 +89,9 @@ void run_approximate(Warp& warp, const Instruction& in, LaneMask active) {
   for_each_lane(active, [&](int lane) {
     const float x = in.flush ? flushed(a[lane]) : a[lane];
     const auto exact = static_cast<float>(Operation::of(static_cast<double>(x)));
-    const float y = moved<Operation::kUlps>(exact, moves);
+    // The ISA's table of special values: two to the power of ±0, or of a subnormal, is 1 exactly.
+    const bool is_special = std::is_same_v<Operation, Exp2> && flushed(x) == 0;
+    const float y = moved<Operation::kUlps>(exact, moves && !is_special);
     d.set(lane, in.flush ? flushed(y) : y);
   });
 }

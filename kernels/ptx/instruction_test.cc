@@ -207,6 +207,8 @@ TEST(PtxInstructions, ApproximationsMoveToTheEndOfTheirBoundInTheReversedOrder) 
   EXPECT_EQ(result_of("rcp.approx.ftz.f32 %f10, %f1;", f(3), 0, 0, Order::reversed),
             f(std::nextafter(1.0F / 3, 1.0F)));
   EXPECT_EQ(result_of("ex2.approx.ftz.f32 %f10, %f1;", f(3), 0, 0, Order::reversed), f(8 + 0x1p-19F));
+  for (const float zero : {0.0F, -0.0F, 0x1p-140F})
+    EXPECT_EQ(result_of("ex2.approx.f32 %f10, %f1;", f(zero), 0, 0, Order::reversed), f(1));
   EXPECT_EQ(result_of("sqrt.rn.f32 %f10, %f1;", f(9), 0, 0, Order::reversed), f(3)) << "exact ones do not";
 }
 
