@@ -192,6 +192,15 @@ double images_of_epoch(const Config& config, const Sizes& sizes, Method method) 
   return steps * batch * (config.finetune_loss == FinetuneLoss::two_step ? 2 : 1);
 }
 
+double bytes_in(const std::filesystem::path& folder) {
+  double bytes = 0;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder, ignored)) {
+    if (entry.is_regular_file(ignored)) bytes += static_cast<double>(entry.file_size(ignored));
+  }
+  return bytes;
+}
+
 }  // namespace
 
 StageEstimate RunEstimate::total() const {
@@ -297,14 +306,16 @@ void say_what_it_takes(const Dataset& dataset, const PreflightFacts& facts, cons
   std::filesystem::path there = std::filesystem::absolute(config.run);
   while (!std::filesystem::exists(there)) there = there.parent_path();
   const auto room = static_cast<double>(std::filesystem::space(there).available);
+  const double held = bytes_in(config.run);  // by what is finished of this run
   std::printf(
       "  timed for %.1f s on this machine as it is now, %d threads, %s; expect a factor of 1.5 either way\n",
       estimate.timed_seconds, thread_count(), name_of(config.device));
   std::printf("  memory: tensors, beside about 0.2 GB of program; disk: %.1f GB are free in %s\n", room / 1e9,
               there.c_str());
   std::fflush(stdout);
-  check(room > all.disk_bytes, "{}: about {:.1f} GB are needed and {:.1f} GB are free; take another --run",
-        there.string(), all.disk_bytes / 1e9, room / 1e9);
+  check(room + held > all.disk_bytes,
+        "{}: about {:.1f} GB are needed and {:.1f} GB are free; take another --run", there.string(),
+        all.disk_bytes / 1e9, room / 1e9);
 }
 
 }  // namespace mt::train

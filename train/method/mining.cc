@@ -77,15 +77,17 @@ std::vector<ScoredPatch> all_of(const Pool& pool) {
   return all;
 }
 
-/// As many as --negative-ratio would mine, by lot; the others are the easy ones.
+/// As many as lie at or above hnm's threshold, by lot; the others are the easy ones.
 void draw_negatives(const Pool& pool, const Config& config, uint32_t draw, MinedSet& mined) {
+  const double threshold = quantile(pool.scores, 1 - config.negative_ratio, config.device);
+  const auto count =
+      static_cast<std::size_t>(std::count_if(pool.scores.begin(), pool.scores.end(), [&](float score) {
+        return static_cast<double>(score) >= threshold;
+      }));
   std::vector<std::size_t> order(pool.ids.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   RandomStream(config.seed, Purpose::mining, draw, hash64("random negatives"))
       .shuffle(std::span<std::size_t>(order));
-  const auto count = std::clamp<std::size_t>(
-      static_cast<std::size_t>(std::llround(config.negative_ratio * static_cast<double>(order.size()))), 1,
-      order.size());
   std::vector<bool> is_drawn(order.size());
   for (std::size_t i = 0; i < count; ++i) is_drawn[order[i]] = true;
   for (std::size_t i = 0; i < order.size(); ++i)

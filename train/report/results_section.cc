@@ -240,11 +240,12 @@ std::string differences_table(const RunResult& result) {
         if (a.method != method || b.method != control || a.ranking != b.ranking) continue;
         const auto difference = auc_difference(a, b, result.config.seed);
         any = true;
-        table.add_row(
-            {escape_html(a.name + " less " + b.name),
-             difference ? fmt::format("<b>{:+.3f}</b>", difference->first) : not_measured(""),
-             difference ? fmt::format("{:+.3f} to {:+.3f}", difference->second.low, difference->second.high)
-                        : ""});
+        table.add_row({escape_html(a.name + " less " + b.name),
+                       difference ? fmt::format("<b>{:+.3f}</b>", difference->first) : not_measured(""),
+                       difference ? fmt::format("{:+.3f} to {:+.3f} <span class=\"interval\">{}</span>",
+                                                difference->second.low, difference->second.high,
+                                                escape_html(difference->second.method))
+                                  : ""});
       }
     }
   }

@@ -23,8 +23,8 @@ struct Fingerprint {
 
 /// How much of a file is hashed.
 enum class HashedPart : uint8_t {
-  whole,  // tables, annotations, weights (of more than 1 GiB the ends)
-  ends,   // slides, features: whole up to 4 MiB, of larger ones the first and last 256 KiB
+  whole,  // tables, annotations, features, weights (of more than 1 GiB the ends)
+  ends,   // slides: whole up to 4 MiB, of larger ones the first and last 256 KiB
 };
 
 /// Reads the file's size, time and content. Where it cannot be read, `sha256` is empty: whoever opens the

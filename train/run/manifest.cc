@@ -82,7 +82,7 @@ Manifest take_manifest(const Config& config, const Dataset& dataset) {
         continue;
       }
       try {
-        inputs.features = fingerprint_of(features->file_of(record.id), HashedPart::ends);
+        inputs.features = fingerprint_of(features->file_of(record.id), HashedPart::whole);
       } catch (const Error&) {  // the preflight says so
         inputs.features.path = config.features;
       }

@@ -46,7 +46,8 @@ struct Manifest {
   const SlideInputs* find(const std::string& id) const;
 };
 
-/// Reads what the run is about to be made from: size and content of each file (of slides their ends only).
+/// Reads what the run is about to be made from: size and content of each file (of slides their ends only; features are read as a whole
+/// by the preflight anyway).
 Manifest take_manifest(const Config& config, const Dataset& dataset);
 
 /// What differs in content between two manifests; spelling of paths and times do not count, nor slides that

@@ -138,5 +138,23 @@ TEST(MiningTest, TheControlsDrawAsManyNegativesByLotAndAnotherRoundDrawsOthers) 
   EXPECT_EQ(names(unmined.hard_negatives), names(mined.hard_negatives));
 }
 
+TEST(MiningTest, TheControlsTakeExactlyAsManyNegativesAsHnm) {
+  // 2,001 distinct scores, of which numpy's quantile leaves 401; and all scores equal, which all lie at it.
+  for (const bool equal : {false, true}) {
+    Scores scores = kScores;
+    for (const std::size_t slide : {std::size_t{1}, std::size_t{3}}) {
+      scores[slide].clear();
+      for (int i = 0; i < (slide == 1 ? 1000 : 1001); ++i)
+        scores[slide].push_back(equal ? 0.5F : static_cast<float>(2 * i + (slide == 1 ? 1 : 0)) / 4096);
+    }
+    Config config = paper();
+    config.negative_ratio = 0.2;
+    const std::size_t mined = mine(four_slides(), scores, config, Method::hnm, 0).hard_negatives.size();
+    EXPECT_EQ(mined, equal ? 2001U : 401U);
+    EXPECT_EQ(mine(four_slides(), scores, config, Method::random, 0, 1).hard_negatives.size(), mined);
+    EXPECT_EQ(mine(four_slides(), scores, config, Method::unmined, 0, 1).hard_negatives.size(), mined);
+  }
+}
+
 }  // namespace
 }  // namespace mt::train

@@ -175,6 +175,21 @@ TEST(ManifestTest, FeatureFilesCountWhereTheRunReadsThemAndSlidesDoNot) {
             "what it is made from has changed since this run began: 1 feature file (c)");
 }
 
+TEST(ManifestTest, AChangeInTheMiddleOfALargeFeatureFileIsNamed) {
+  const TemporaryFolder folder;
+  const Dataset dataset = small_dataset(folder);
+  Config config;
+  config.features = folder / "features";
+  fs::create_directory(folder / "features");
+  std::string bytes(12 << 20, 'x');
+  for (const SlideRecord& slide : dataset.slides)
+    std::ofstream(folder / ("features/" + slide.id + ".h5")) << bytes;
+  const Manifest before = take_manifest(config, dataset);
+  bytes[bytes.size() / 2] = 'y';
+  std::ofstream(folder / "features/b.h5") << bytes;
+  EXPECT_NE(changes(before, take_manifest(config, dataset)).find("1 feature file (b)"), std::string::npos);
+}
+
 TEST(ManifestTest, SlidesThatCannotBeReadNowAndSlidesThatWereLeftOutAreNoChange) {
   const TemporaryFolder folder;
   Dataset dataset = small_dataset(folder);
