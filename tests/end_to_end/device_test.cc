@@ -69,6 +69,8 @@ TEST_P(DevicePrograms, ScoreAsOnTheCpu) {
                         "4",
                         "--device",
                         GetParam(),
+                        "--kernels",
+                        "own",  // others are said in the notes
                         "--run",
                         run};
   const auto trained = train(flags, guarded());
